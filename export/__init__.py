@@ -1,0 +1,1 @@
+"""From a checkpoint to small, checked bundles that run anywhere: ONNX and GGUF."""

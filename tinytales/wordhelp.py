@@ -1,0 +1,83 @@
+"""Help for asked-for words: raise them gently while they are not told, and hold the end back.
+
+A tiny model forgets a third of the words it was asked for. While a word is missing, the tokens that
+would spell it are raised a little, more with every sentence; they stay the model's to place, since
+a raise of a few nats only decides between words that fit. `tinytales tell --no-word-help` turns it
+off, for measuring the model alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+#: Nats added in the first sentence, added with every further one, and at most.
+FIRST_RAISE, RAISE_PER_SENTENCE, MOST_RAISE = 1.5, 0.5, 6.0
+#: Nats added to the next token of a word that is already half spelled.
+SPELL_ON = 8.0
+#: The end is held back for missing words until the story has this many sentences.
+LONGEST_WAIT = 28
+
+
+def forms(word: str) -> list[str]:
+    """The word and its regular inflections: kite, kites; climb, climbed, climbing."""
+    word = word.lower()
+    if " " in word or len(word) < 3:
+        return [word]
+    if word.endswith("e"):
+        return [word, word + "s", word + "d", word[:-1] + "ing"]
+    if re.search(r"[^aeiou]y$", word):
+        return [word, word[:-1] + "ies", word[:-1] + "ied", word + "ing"]
+    if re.search(r"(s|x|z|ch|sh)$", word):
+        return [word, word + "es", word + "ed", word + "ing"]
+    doubled = word + word[-1] if re.search(r"[^aeiou][aeiou][bdgmnpt]$", word) else word
+    return [word, word + "s", doubled + "ed", doubled + "ing", word + "er", word + "ly"]
+
+
+def missing_words(words: Sequence[str], text: str) -> list[str]:
+    """Those of `words` that `text` tells in none of their forms."""
+    lowered = text.lower()
+    return [
+        word
+        for word in words
+        if not re.search(r"\b(?:" + "|".join(map(re.escape, forms(word))) + r")\b", lowered)
+    ]
+
+
+class WordHelp:
+    """The raises for one story. `told` is called with each sentence, `bias` before each token."""
+
+    def __init__(self, words: Sequence[str], encode: Callable[[str], list[int]]) -> None:
+        """`encode` gives the tokens of a text without special tokens."""
+        self._encode = encode
+        self.missing = list(words)
+        self.sentences = 0
+        self._spellings: dict[str, list[list[int]]] = {}
+
+    def told(self, text: str) -> None:
+        """A sentence was told: strike off its words, and raise the others a little more."""
+        self.missing = missing_words(self.missing, text)
+        self.sentences += 1
+
+    @property
+    def holds_end(self) -> bool:
+        return bool(self.missing) and self.sentences < LONGEST_WAIT
+
+    def bias(self, pending: str, word_tokens: Sequence[int]) -> dict[int, float]:
+        """Token -> nats to add. `word_tokens` spell the last word, `pending` is untold text."""
+        raises: dict[int, float] = {}
+        amount = min(MOST_RAISE, FIRST_RAISE + RAISE_PER_SENTENCE * self.sentences)
+        for word in missing_words(self.missing, pending):
+            for spelling in self._spell(word):
+                raises[spelling[0]] = max(raises.get(spelling[0], 0.0), amount)
+                done = len(word_tokens)
+                if 0 < done < len(spelling) and list(word_tokens) == spelling[:done]:
+                    raises[spelling[done]] = SPELL_ON
+        return raises
+
+    def _spell(self, word: str) -> list[list[int]]:
+        """Token sequences of the word itself and, where one token says them, of its other forms."""
+        if word not in self._spellings:
+            own, *others = ([*self._encode(" " + form)] for form in forms(word))
+            self._spellings[word] = [own, *(o for o in others if len(o) == 1)]
+        return self._spellings[word]
