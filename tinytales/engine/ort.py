@@ -2,7 +2,8 @@
 
 The key and value caches are allocated once and shared: the graph reads the past and writes the
 present in the same memory, so a token allocates nothing and copies nothing. Inputs and outputs are
-bound by address; a step writes two integers and reads a row of logits.
+bound by address; a step writes three integers and reads a row of logits. What each choice below
+gained is in docs/results.md, Speed.
 
 The graph's contract (export/onnx_graph.py builds it):
 
@@ -15,7 +16,9 @@ The graph's contract (export/onnx_graph.py builds it):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +31,10 @@ from tinytales.errors import BundleError, EngineError
 if TYPE_CHECKING:
     from tinytales.bundle import Bundle
 
-#: Below this size a second thread costs more in waiting than it brings (docs/results.md, Speed).
+#: Below this size a second thread costs more in waiting than it brings.
 ONE_THREAD_PARAMETERS = 12_000_000
+#: A prompt is read in pieces of this many tokens: as fast as in one, and its peak memory is small.
+PREFILL_CHUNK = 64
 
 
 class OrtEngine:
@@ -61,7 +66,7 @@ class OrtEngine:
 
     def prefill(self, tokens: Sequence[int], batch: int = 1) -> Logits:
         """Read `tokens` once, whatever the batch: the other sequences get a copy of the cache."""
-        ids = np.asarray(tokens, dtype=np.int64).reshape(1, -1)
+        ids = np.asarray(tokens, dtype=np.int64)
         length = ids.size
         if batch < 1:
             raise EngineError(f"a batch of {batch} sequences")
@@ -138,10 +143,12 @@ class _Steps:
         self._binding = self._bind(self._ids, batch)
 
     def prefill(self, ids: NDArray[np.int64]) -> Logits:
-        length = ids.shape[1]
-        self._last[:] = length - 1
-        self._total[...] = length
-        self._run(self._bind(ids, 1))
+        length = ids.size
+        for start in range(0, length, PREFILL_CHUNK):
+            chunk = ids[start : start + PREFILL_CHUNK].reshape(1, -1)
+            self._last[:] = start + chunk.size - 1
+            self._total.fill(start + chunk.size)
+            self._run(self._bind(chunk, 1))
         if self.batch > 1:
             self._logits[1:] = self._logits[0]
             for cache in self._caches.values():
@@ -184,10 +191,14 @@ def _open_session(bundle: Bundle, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Planning and reusing memory costs more than it saves where all tensors are this small.
+    options.enable_mem_reuse = False
+    options.enable_cpu_mem_arena = False
     options.log_severity_level = 4  # a refusal comes as an exception, told once and by us
     path = bundle.model_path
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        with _plain_attention():
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise BundleError(
             f"onnxruntime refuses {path}: {_first_line(error)}", hint=AGAIN
@@ -206,6 +217,25 @@ def _open_session(bundle: Bundle, threads: int) -> Any:
     ):
         raise BundleError(f"{path} is not the graph that its manifest describes", hint=AGAIN)
     return session
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Sessions opened here do attention by MLAS's matrix-vector kernels.
+
+    onnxruntime's newer kernel for one token of GroupQueryAttention uses four lanes of a vector unit
+    that has sixteen; the variable below is its only switch, and it is read when a session opens.
+    """
+    name = "ORT_GQA_DISABLE_FLASH_ATTENTION"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _first_line(error: Exception) -> str:
