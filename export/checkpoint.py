@@ -10,6 +10,7 @@ read, and their presence instead of safetensors is an error that says so.
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,68 @@ class Checkpoint:
         return {"total": total, "embedding": embedding, "non_embedding": total - embedding}
 
     @property
+    def name(self) -> str:
+        """What the recipe calls the model, or the folder that holds the run."""
+        named = self._recipe().get("name")
+        if isinstance(named, str) and named:
+            return named
+        folder = self.path.resolve()
+        return folder.parent.name if folder.name in ("final", "best") else folder.name
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The training texts, as `sources.json` tells them: name and licence of each."""
+        path = self.path / "sources.json"
+        if not path.is_file():
+            return []
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return [dict(entry) for entry in data] if isinstance(data, list) else []
+
+    @property
+    def licence(self) -> str:
+        """The strictest of the sources' licences decides; said only where all are known."""
+        return _strictest([str(source.get("licence", "")) for source in self.sources])
+
+    def _recipe(self) -> dict[str, Any]:
+        path = self.path / "recipe.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+    @property
     def matrices(self) -> dict[str, NDArray[np.float32]]:
         """The tensors that quantization changes; the norms stay as they are."""
         return {name: tensor for name, tensor in self.tensors.items() if tensor.ndim == 2}
+
+
+def newest_checkpoint(runs: Path = Path("runs")) -> Path:
+    """The newest run's checkpoint (final, else best, else the last step), else the shipped one.
+
+    Raises:
+        CheckpointError: there is neither.
+    """
+    metrics = sorted(runs.glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
+    for run in (path.parent for path in reversed(metrics)):
+        steps = sorted(run.glob("checkpoints/step-*"), reverse=True)
+        for folder in (run / "final", run / "best", *steps):
+            if (folder / WEIGHTS).is_file():
+                return folder
+    import tinytales.assets
+
+    shipped = Path(tinytales.assets.__path__[0]) / "checkpoint"
+    if (shipped / WEIGHTS).is_file():
+        return shipped
+    raise CheckpointError(
+        "no run here and no shipped checkpoint", hint="give a checkpoint folder, or train one"
+    )
+
+
+def _strictest(licences: list[str]) -> str:
+    order = ("CC0-1.0", "MIT", "Apache-2.0", "CC-BY-4.0", "CDLA-Sharing-1.0", "CC-BY-SA-4.0")
+    if not licences or any(licence not in order for licence in licences):
+        return ""
+    return max(licences, key=order.index)
 
 
 def tensor_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
@@ -209,7 +269,9 @@ def _to_float32(entry: dict[str, Any], where: str) -> NDArray[np.float32]:
 def _check_tensors(tensors: dict[str, NDArray[np.float32]], shape: Shape, path: Path) -> None:
     tied = tensors.pop("lm_head.weight", None)  # some writers store the tied head again
     if tied is not None and not np.array_equal(tied, tensors.get("model.embed_tokens.weight", 0)):
-        raise CheckpointError(f"{path}: lm_head differs from the embedding it is said to be tied to")
+        raise CheckpointError(
+            f"{path}: lm_head differs from the embedding it is said to be tied to"
+        )
     expected = tensor_shapes(shape)
     for name, size in expected.items():
         if name not in tensors:

@@ -11,99 +11,248 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from tinytales.bundle import RUNTIMES, TOKENIZER, Bundle, Manifest, write_bundle_manifest
+from tinytales.bundle import MANIFEST, RUNTIMES, TOKENIZER, Bundle, Manifest, write_bundle_manifest
+from tinytales.engine import open_engine
 from tinytales.errors import TinytalesError, UsageError, nearest, require
 from tinytales.export.checkpoint import Checkpoint
+from tinytales.export.gguf_file import GGUF_FORMS, MODELFILE, write_gguf
 from tinytales.export.onnx_graph import Weight, build_graph
+from tinytales.export.proof import Proof, Subject, prove
 from tinytales.export.quantize import quantize
+from tinytales.export.reference import Reference
 
 ONNX_FORMS = ("int8", "int4", "fp32")
+FORMS = (*ONNX_FORMS, *GGUF_FORMS)
+#: The form without loss of each runtime.
+FULL_PRECISION = {"onnxruntime": "fp32", "llama.cpp": "f32"}
+CARD = "README.md"
+
+Say = Callable[[str], None]
 
 
 class ExportError(TinytalesError):
     """An export that cannot be written, or that failed its proof."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProofRequest:
+    """On what an export is proven, and what happens if it fails.
+
+    Attributes:
+        texts: stories that the model was not trained on.
+        text_name: what reports call them.
+        force: write the bundle even if a check fails.
+    """
+
+    texts: Sequence[str]
+    text_name: str
+    force: bool = False
+
+
 def export_bundle(
     checkpoint: Path,
-    out: Path,
+    out: Path | None = None,
     quantization: str = "int8",
     *,
     name: str = "",
-    replace: bool = False,
+    replace_existing: bool = False,
+    proof: ProofRequest | None = None,
+    say: Say = lambda line: None,
 ) -> Bundle:
     """Export the checkpoint in folder `checkpoint` to the bundle folder `out`.
 
-    `replace` allows an existing bundle in `out` to be replaced.
+    Args:
+        out: by default `NAME-FORM` in the working folder.
+        quantization: one of FORMS.
+        name: of the bundle; by default the checkpoint's.
+        replace_existing: a bundle in `out` may be replaced (anything else never is).
+        proof: what to prove it on; None writes without proof (the command always proves).
+        say: gets lines of narration and the table of the proof.
 
     Raises:
         CheckpointError: the checkpoint is damaged or not a plain Llama.
-        ExportError: `out` exists or cannot be written.
-        MissingExtra: onnx is not installed.
+        ExportError: `out` exists or cannot be written, or a check failed.
+        MissingExtra: a package is not installed.
     """
-    if quantization not in ONNX_FORMS:
-        raise UsageError(
-            f"unknown form {quantization!r}", hint=nearest(quantization, ONNX_FORMS)
-        )
+    if quantization not in FORMS:
+        raise UsageError(f"unknown form {quantization!r}", hint=nearest(quantization, FORMS))
     model = Checkpoint.open(checkpoint)
-    with new_folder(out, replace) as folder:
-        weights = quantize_weights(model, quantization)
-        onnx = require("onnx", "export")
-        onnx.save(build_graph(model, weights), folder / RUNTIMES["onnxruntime"])
-        shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
-        manifest = Manifest(
-            name=name or checkpoint.resolve().name,
-            runtime="onnxruntime",
-            model=RUNTIMES["onnxruntime"],
-            shape=model.shape,
-            parameters=model.parameters,
-            quantization=quantization,
-            context_length=model.context_length,
-            end_of_text=model.end_of_text,
-            files={},
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        write_bundle_manifest(folder, manifest)
+    name = name or model.name
+    out = out or Path(f"{name}-{quantization}")
+    check_target(out, replace_existing)
+    with new_folder(out) as folder:
+        manifest = write_form(model, folder, quantization, name)
+        if proof is not None:
+            outcome = prove_folder(model, folder, proof, say)
+            manifest = replace(
+                manifest,
+                bits_per_byte=outcome.figures["bits_per_byte"],
+                checks=outcome.figures,
+            )
+            write_bundle_manifest(folder, manifest)
+        write_card(folder)
         Bundle.open(folder)
     return Bundle.open(out)
 
 
-def quantize_weights(model: Checkpoint, quantization: str) -> dict[str, Weight]:
+def proof_request(text: Path | None, force: bool) -> ProofRequest:
+    """What the commands prove on: the stories in file `text`, or originals held out of training."""
+    from tinytales.export.measure import read_texts, shipped_texts
+
+    if text is None:
+        return ProofRequest(shipped_texts(), "originals held out", force)
+    return ProofRequest(read_texts(text), text.name, force)
+
+
+def write_form(model: Checkpoint, folder: Path, form: str, name: str) -> Manifest:
+    """Model, tokenizer and manifest of one form, into an existing folder."""
+    runtime = "onnxruntime" if form in ONNX_FORMS else "llama.cpp"
+    target = folder / RUNTIMES[runtime]
+    if runtime == "onnxruntime":
+        onnx = require("onnx", "export")
+        onnx.save(build_graph(model, quantize_weights(model, form)), target)
+    else:
+        write_gguf(model, target, form, name)
+        modelfile = MODELFILE.format(name=name, context=model.context_length)
+        (folder / "Modelfile").write_text(modelfile, encoding="utf-8")
+    shutil.copyfile(model.path / TOKENIZER, folder / TOKENIZER)
+    manifest = Manifest(
+        name=name,
+        runtime=runtime,
+        model=RUNTIMES[runtime],
+        shape=model.shape,
+        parameters=model.parameters,
+        quantization=form,
+        context_length=model.context_length,
+        end_of_text=model.end_of_text,
+        files={},
+        licence=model.licence,
+        sources=model.sources,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_bundle_manifest(folder, manifest)
+    return manifest
+
+
+def quantize_weights(model: Checkpoint, form: str) -> dict[str, Weight]:
     """Every matrix in the asked-for form. The embedding, which is the head too, keeps 8 bits."""
-    if quantization == "fp32":
+    if form == "fp32":
         return dict(model.matrices)
-    bits = {"int8": 8, "int4": 4}[quantization]
+    bits = {"int8": 8, "int4": 4}[form]
     return {
         name: quantize(matrix, 8 if "embed" in name else bits)
         for name, matrix in model.matrices.items()
     }
 
 
+def prove_folder(model: Checkpoint, folder: Path, request: ProofRequest, say: Say) -> Proof:
+    """Prove the bundle in `folder` against its checkpoint; tell the table.
+
+    Raises:
+        ExportError: a check failed, and the request does not force.
+    """
+    bundle = Bundle.open(folder)
+    form, full_form = bundle.manifest.quantization, FULL_PRECISION[bundle.manifest.runtime]
+    reference = Reference(model)
+    with tempfile.TemporaryDirectory(prefix="tinytales-") as spare:
+        full = None
+        if form != full_form:
+            write_form(model, Path(spare), full_form, model.name)
+            full = _subject(Bundle.open(Path(spare)))
+        subject = _subject(bundle)
+        try:
+            outcome = prove(
+                subject, reference, full, request.texts, text_name=request.text_name, say=say
+            )
+        finally:
+            subject.engine.close()
+            if full is not None:
+                full.engine.close()
+    say(outcome.table())
+    if outcome.failed and not request.force:
+        failed = "; ".join(f"{c.name}: {c.found}, limit {c.limit}" for c in outcome.failed)
+        raise ExportError(
+            f"the {form} form of {model.path} failed its proof: {failed}",
+            hint="choose a form with more bits, or write it all the same with --force",
+        )
+    return outcome
+
+
+def _subject(bundle: Bundle) -> Subject:
+    return Subject(bundle, open_engine(bundle, threads=1))
+
+
+def write_card(folder: Path) -> None:
+    from tinytales.export.model_card import model_card
+
+    card = model_card(Bundle.open(folder).manifest)
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def check_target(out: Path, replace_existing: bool) -> None:
+    """Refuse a target that is taken, before any work is done.
+
+    Raises ExportError.
+    """
+    if not out.exists():
+        return
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    if not out.is_dir() or not (out / MANIFEST).is_file():
+        raise ExportError(f"{out} exists and is no bundle", hint="choose another folder with --out")
+    if not replace_existing:
+        raise ExportError(f"{out} exists", hint="choose another with --out, or add --replace")
+
+
 @contextmanager
-def new_folder(out: Path, replace: bool) -> Iterator[Path]:
+def new_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that becomes `out` if the body ends well, and vanishes if not."""
-    if out.exists():
-        if not replace:
-            raise ExportError(f"{out} exists", hint="choose another folder, or add --replace")
-        if not out.is_dir() or (any(out.iterdir()) and not (out / "bundle.json").is_file()):
-            raise ExportError(f"{out} is no bundle, so it is not replaced")
+    out = out.absolute()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise ExportError(f"cannot write beside {out}: {error.strerror}") from error
+        raise ExportError(f"cannot write into {out.parent}: {error.strerror}") from error
     try:
         yield beside
         beside.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(beside, out)
+        _swap(beside, out)
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _swap(beside: Path, out: Path) -> None:
+    """Put `beside` in the place of `out`; the old one goes only when the new one stands."""
+    old = beside.with_name(f"{beside.name}.old")
+    if out.exists():
+        os.replace(out, old)
+    try:
+        os.replace(beside, out)
+    except OSError:
+        if old.exists():
+            os.replace(old, out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def figures_of(bundle: Bundle) -> dict[str, Any]:
+    """The figures that the manifest remembers, for --json."""
+    manifest = bundle.manifest
+    return {
+        "path": str(bundle.path),
+        "name": manifest.name,
+        "quantization": manifest.quantization,
+        "digest": bundle.digest,
+        "bytes": bundle.size,
+        "bits_per_byte": dict(manifest.bits_per_byte),
+        "checks": dict(manifest.checks),
+    }

@@ -54,7 +54,9 @@ class _Graph:
         self.constants[name] = self.onnx.numpy_helper.from_array(array, name)
         return name
 
-    def node(self, op: str, inputs: list[str], *outputs: str, domain: str = "", **options: Any) -> str:
+    def node(
+        self, op: str, inputs: list[str], *outputs: str, domain: str = "", **options: Any
+    ) -> str:
         self.nodes.append(
             self.onnx.helper.make_node(
                 op, inputs, list(outputs), name=f"{outputs[0]}/{op}", domain=domain, **options
@@ -244,9 +246,7 @@ def _layer(
     )
     both = graph.linear(x, f"{here}.gate_up", weight("mlp.gate_proj"), weight("mlp.up_proj"))
     graph.node("Split", [both], f"{here}.gate", f"{here}.up", axis=-1, num_outputs=2)
-    silu = graph.node(
-        "QuickGelu", [f"{here}.gate"], f"{here}.silu", domain=MICROSOFT, alpha=1.0
-    )
+    silu = graph.node("QuickGelu", [f"{here}.gate"], f"{here}.silu", domain=MICROSOFT, alpha=1.0)
     gated = graph.node("Mul", [silu, f"{here}.up"], f"{here}.gated")
     down = graph.linear(gated, f"{here}.down", weight("mlp.down_proj"))
 

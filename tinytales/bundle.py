@@ -27,7 +27,15 @@ FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 TOKENIZER = "tokenizer.json"
 END_OF_TEXT = "<|endoftext|>"
-RUNTIMES = {"onnxruntime": "model.onnx", "llama.cpp": "model.gguf"}
+#: runtime -> its model file. The first two are opened here, the others are made for elsewhere.
+RUNTIMES = {
+    "onnxruntime": "model.onnx",
+    "llama.cpp": "model.gguf",
+    "portable": "model.onnx",
+    "transformers": "model.safetensors",
+}
+#: Files that people may edit: they are no part of what is checked.
+EDITABLE = ("README.md", "Modelfile")
 AGAIN = "export it again (tinytales export) or reinstall tinytales"
 
 
@@ -51,13 +59,14 @@ class Manifest:
     """What `bundle.json` says.
 
     Attributes:
-        runtime: "onnxruntime" or "llama.cpp".
+        runtime: a key of RUNTIMES.
         model: name of the model file in the folder.
         quantization: fp32, int8, int4, f16, q8_0 …
         parameters: total, embedding, non_embedding (the paper's "1M" has 3.7M with embeddings).
         context_length: most tokens of prompt and story together.
         end_of_text: id of the one special token, which begins and ends every document.
-        files: name -> {"sha256": hex, "bytes": size}; everything in the folder but the manifest.
+        files: name -> {"sha256": hex, "bytes": size}; everything in the folder but the
+            manifest and what people may edit.
         sources: the training texts: [{"name": …, "licence": …}].
         bits_per_byte: measured on export: {"text": …, "before": fp32, "after": this bundle}.
     """
@@ -91,7 +100,7 @@ def write_bundle_manifest(folder: Path, manifest: Manifest) -> Path:
     files = {
         p.name: file_digest(p)
         for p in sorted(folder.iterdir())
-        if p.is_file() and p.name != MANIFEST and p.suffix != ".tmp"
+        if p.is_file() and p.name not in (MANIFEST, *EDITABLE) and p.suffix != ".tmp"
     }
     data = {"format_version": FORMAT_VERSION} | asdict(manifest) | {"files": files}
     path = folder / MANIFEST

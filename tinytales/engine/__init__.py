@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinytales.engine.base import Engine
+from tinytales.errors import EngineError
 
 if TYPE_CHECKING:
     from tinytales.bundle import Bundle
@@ -18,7 +19,13 @@ def open_engine(bundle: Bundle, threads: int | None = None) -> Engine:
     Raises:
         BundleError: the runtime refuses the model file.
         MissingExtra: the runtime is not installed (llama.cpp is an extra).
+        EngineError: the bundle is made for a runtime outside tinytales.
     """
+    if bundle.manifest.runtime not in ("onnxruntime", "llama.cpp"):
+        raise EngineError(
+            f"{bundle.path} is made for {bundle.manifest.runtime}, not for tinytales itself",
+            hint="its README.md shows how to run it; here, open an ONNX or GGUF bundle",
+        )
     if bundle.manifest.runtime == "llama.cpp":
         from tinytales.engine.llama_cpp import LlamaCppEngine
 

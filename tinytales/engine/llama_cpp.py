@@ -111,6 +111,16 @@ class LlamaCppEngine:
             self._llama.llama_memory_seq_rm(memory, sequence, position, -1)
         self._position = position
 
+    def tokenize(self, text: str) -> list[int]:
+        """llama.cpp's own tokens of `text`, to be compared with the bundle's."""
+        data = text.encode()
+        tokens = (self._llama.llama_token * (len(data) + 1))()
+        vocab = self._llama.llama_model_get_vocab(self._model)
+        count = self._llama.llama_tokenize(
+            vocab, data, len(data), tokens, len(tokens), False, False
+        )
+        return list(tokens[:count])
+
     def close(self) -> None:
         self._close_context()
         if self._model:
