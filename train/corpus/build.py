@@ -1,0 +1,215 @@
+"""Build the folder that the trainer opens.
+
+    corpus.json          what is in it, from where, under which licence, and what was dropped
+    tokenizer.json       the vocabulary
+    NAME.tokens.npy      uint16; every document begins with token 0, one more 0 ends the last
+    NAME.docs.npy        uint64; where in the tokens each document begins
+
+Three passes, each streaming: clean every text into a spool on disk, learn the vocabulary from the
+spool, render and encode it. All is written into a sibling folder that is renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tinytales.train.corpus import CorpusError, clean
+from tinytales.train.corpus.duplicates import Duplicates, HeldOut, words_of
+from tinytales.train.corpus.labels import Document, Renderer, label
+from tinytales.train.corpus.readers import read_documents
+from tinytales.train.corpus.recipe import CorpusRecipe, Source, find_files
+from tinytales.train.corpus.tokenizer import END_ID, train_tokenizer
+
+FORMAT_VERSION = 1
+BATCH = 512  # documents encoded at once
+Report = Callable[[str], None]
+
+
+def build(
+    recipe: CorpusRecipe, base: Path, out: Path, *, replace: bool = False, report: Report = print
+) -> dict[str, Any]:
+    """Build the corpus of `recipe`, whose globs are relative to `base`, into the folder `out`.
+
+    Returns what was written to corpus.json. `report` is told, in words, how far it is.
+
+    Raises:
+        CorpusError: a text that cannot be read, a vocabulary too large for the text, `out` exists.
+    """
+    if out.exists() and not (replace and (out / "corpus.json").is_file()):
+        raise CorpusError(
+            f"{out} exists already",
+            hint="choose another folder, or add --replace to build a corpus anew",
+        )
+    files = {source.name: find_files(source.files, base) for source in recipe.source}
+    building = out.with_name(f".{out.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        manifest = _build_into(building, recipe, base, files, report)
+        if out.exists():
+            shutil.rmtree(out)
+        building.rename(out)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return manifest
+
+
+@dataclass
+class _Tally:
+    """What happened to the documents of one source."""
+
+    read: int = 0
+    kept: int = 0
+    words: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def _build_into(
+    folder: Path, recipe: CorpusRecipe, base: Path, files: dict[str, list[Path]], report: Report
+) -> dict[str, Any]:
+    started = time.monotonic()
+    notes: list[str] = []
+    unsafe = clean.safety_check()
+    if unsafe is None:
+        notes.append("this installation has no tinytales.safety: nothing was dropped as unsafe")
+    held_out = HeldOut(
+        document["text"]
+        for path in (find_files(recipe.holdout, base) if recipe.holdout else [])
+        for document in read_documents(path)
+    )
+    duplicates = Duplicates(recipe.near_duplicates)
+    tallies: dict[str, _Tally] = {}
+    for source in recipe.source:
+        tally = tallies[source.name] = _Tally()
+        kept = _clean(source, files[source.name], tally, unsafe, held_out, duplicates, recipe)
+        with _spool(folder, source).open("w", encoding="utf-8") as spool:
+            for document in kept:
+                spool.write(json.dumps(document.to_dict(), ensure_ascii=False) + "\n")
+        report(f"{source.name}: {tally.kept} of {tally.read} stories are clean")
+        if not tally.kept:
+            raise CorpusError(
+                f"source {source.name!r}: no story is left of {tally.read}",
+                hint="dropped: " + ", ".join(f"{n} {why}" for why, n in tally.dropped.items()),
+            )
+
+    report(f"learning {recipe.vocab_size} tokens")
+    texts = (d.text for source in recipe.source for d in _documents(folder, source))
+    tokenizer = train_tokenizer(texts, recipe.vocab_size)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+    renderer = Renderer(recipe)
+    sources = []
+    for source in recipe.source:
+        rendered = _render(folder, source, renderer, recipe.seed)
+        renderings, tokens, size = _pack(folder, source.name, rendered, tokenizer)
+        tally = tallies[source.name]
+        sources.append(
+            {
+                "name": source.name,
+                "weight": source.weight,
+                "licence": source.licence,
+                "files": [path.name for path in files[source.name]],
+                "read": tally.read,
+                "dropped": {name: tally.dropped[name] for name in clean.FAULTS},
+                "documents": tally.kept,
+                "words": tally.words,
+                "renderings": renderings,
+                "tokens": tokens,
+                "bytes": size,
+            }
+        )
+        _spool(folder, source).unlink()
+        report(f"{source.name}: {renderings} documents, {tokens} tokens")
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "tokenizer_sha256": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
+        "seed": recipe.seed,
+        "ood": list(recipe.ood),
+        "seconds": round(time.monotonic() - started, 1),
+        "notes": notes,
+        "sources": sources,
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    (folder / "corpus.json").write_text(text + "\n", encoding="utf-8")
+    return manifest
+
+
+def _clean(
+    source: Source,
+    files: list[Path],
+    tally: _Tally,
+    unsafe: Callable[[str], bool] | None,
+    held_out: HeldOut,
+    duplicates: Duplicates,
+    recipe: CorpusRecipe,
+) -> Iterator[Document]:
+    """The clean documents of a source; `tally` counts them and the others."""
+    for path in files:
+        for fields in read_documents(path, text=source.text, encoding=source.encoding):
+            tally.read += 1
+            text = clean.mend(fields["text"])
+            wanted = all(str(fields.get(key)) == value for key, value in source.where.items())
+            words = words_of(text)
+            why = "" if wanted else "filtered"
+            why = why or clean.fault(text, source, unsafe or (lambda _: False))
+            if not why and held_out.share(words) > recipe.contamination:
+                why = "held out"
+            why = why or duplicates.seen(words)
+            if why:
+                tally.dropped[why] += 1
+                continue
+            tally.kept += 1
+            tally.words += len(words)
+            yield label(text, fields, source)
+
+
+def _spool(folder: Path, source: Source) -> Path:
+    return folder / f"{source.name}.spool.jsonl"
+
+
+def _documents(folder: Path, source: Source) -> Iterator[Document]:
+    with _spool(folder, source).open(encoding="utf-8") as spool:
+        for line in spool:
+            yield Document.from_dict(json.loads(line))
+
+
+def _render(folder: Path, source: Source, renderer: Renderer, seed: int) -> Iterator[str]:
+    """Every story `renderings` times; all of them once before any comes again."""
+    for turn in range(source.renderings):
+        for number, document in enumerate(_documents(folder, source)):
+            # A generator a document: one story more changes no other.
+            yield renderer(document, Random(f"{seed}/{source.name}/{turn}/{number}"))
+
+
+def _pack(folder: Path, name: str, texts: Iterator[str], tokenizer: Any) -> tuple[int, int, int]:
+    """Encode and write one source. Returns its documents, tokens and UTF-8 bytes."""
+    import numpy as np
+
+    raw, starts, tokens, size = folder / f"{name}.raw", [], 0, 0
+    with raw.open("wb") as file:
+        while batch := list(itertools.islice(texts, BATCH)):
+            for encoded in tokenizer.encode_batch(batch, add_special_tokens=False):
+                starts.append(tokens)
+                tokens += file.write(np.array([END_ID, *encoded.ids], dtype="<u2").tobytes()) // 2
+            size += sum(len(text.encode()) for text in batch)
+        tokens += file.write(np.array([END_ID], dtype="<u2").tobytes()) // 2
+    np.save(folder / f"{name}.docs.npy", np.array(starts, dtype="<u8"))
+    # The header of a .npy holds the length, known only now: copy the tokens behind it.
+    with (folder / f"{name}.tokens.npy").open("wb") as file, raw.open("rb") as packed:
+        header = {"descr": "<u2", "fortran_order": False, "shape": (tokens,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        shutil.copyfileobj(packed, file)
+    raw.unlink()
+    return len(starts), tokens, size
