@@ -202,7 +202,9 @@ class RuleBook:
     def _add(self, pattern: Pattern) -> None:
         """File the pattern under the words of its most telling place: the one with fewest."""
         needed = [
-            self._words(place) for place in pattern.line.split() if not place.startswith(("(", ".."))
+            self._words(place)
+            for place in pattern.line.split()
+            if not place.startswith(("(", ".."))
         ]
         for word in min(needed, key=len):
             self._by_word.setdefault(word, []).append(pattern)
@@ -322,7 +324,5 @@ def _rule_book(level: str) -> RuleBook:
     text = resources.files("tinytales.assets").joinpath("safety.toml").read_text("utf-8")
     data = tomllib.loads(text)
     order = list(LEVELS)
-    known = [
-        rule for rule in data["rule"] if order.index(rule["level"]) <= order.index(level)
-    ]
+    known = [rule for rule in data["rule"] if order.index(rule["level"]) <= order.index(level)]
     return RuleBook(known, data["sets"])

@@ -14,6 +14,7 @@ from tinytales.errors import PromptError
 from tinytales.prompt import StoryPrompt
 from tinytales.safety import Safety
 from tinytales.sampling import Sampling
+from tinytales.sentences import ends_sentence
 from tinytales.storyteller import Storyteller
 
 END = 0
@@ -39,6 +40,7 @@ class ScriptedEngine:
 
     def _logits(self) -> np.ndarray:
         logits = np.full((self.batch, self.vocab_size), -4.0, np.float32)
+        logits[:, END] = -8.0  # the end comes only when the script says so
         logits[:, self.script(self.tokens)] = 4.0
         return logits
 
@@ -67,7 +69,8 @@ class ScriptedBundle:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         names = ["<|endoftext|>", *alphabet]
         names += [n for n in ("Ġ" + w.replace("é", "Ã©") for w in WORDS) if n not in names]
-        tokenizer = Tokenizer(models.BPE({n: i for i, n in enumerate(names)}, []))
+        vocab = {name: i for i, name in enumerate(names)}
+        tokenizer = Tokenizer(models.BPE(vocab, [], ignore_merges=True))  # whole words are tokens
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         tokenizer.add_special_tokens(["<|endoftext|>"])
@@ -80,7 +83,8 @@ class ScriptedBundle:
         )
 
     def id(self, word: str) -> int:
-        token = self.tokenizer.token_to_id({".": ".", "\n": "Ċ"}.get(word, "Ġ" + word))
+        name = {".": ".", "\n": "Ċ"}.get(word, "Ġ" + word.replace("é", "Ã©"))
+        token = self.tokenizer.token_to_id(name)
         assert token is not None
         return int(token)
 
@@ -130,17 +134,20 @@ def test_the_opening_comes_first_and_belongs_to_the_story() -> None:
 def test_an_unkind_sentence_is_taken_back_and_told_differently() -> None:
     bundle = ScriptedBundle()
     start = 1 + len(bundle.encode("Story:\n"))
-    first, kind = bundle.id("and"), recite(bundle, "One fox ran . home ran home .", start)
+    kind = recite(bundle, "One fox ran . home ran home .", start)
     unkind = recite(bundle, "One fox ran . and a gun ran .", start)
 
-    def script(told: list[int]) -> int:
-        # The unkind sentence is likeliest until its first word is refused.
-        return unkind(told) if first in told[start:] or len(told) == start + 4 else kind(told)
+    class TwoMinds(ScriptedEngine):
+        """The unkind sentence is likeliest as long as its first word may be told."""
 
-    shown = list(teller(script, bundle).stream(sampling=GREEDY))
-    assert "gun" not in "".join(shown)
-    assert shown[0] == "One fox ran."
-    assert len(shown) > 1
+        def _logits(self) -> np.ndarray:
+            logits = super()._logits()
+            if len(self.tokens) == start + 4 or bundle.id("and") in self.tokens[start:]:
+                logits[:, unkind(self.tokens)] = 5.0
+            return logits
+
+    minds = Storyteller(bundle, TwoMinds(bundle, kind), Safety())  # type: ignore[arg-type]
+    assert list(minds.stream(sampling=GREEDY)) == ["One fox ran.", " home ran home."]
 
 
 def test_where_no_kind_way_is_found_the_story_stops_before_it() -> None:
@@ -191,7 +198,7 @@ def test_a_sentence_without_end_cannot_fill_the_memory() -> None:
 
     story = teller(script, bundle).tell(sampling=GREEDY)
     assert story.text.startswith("One fox ran.")
-    assert story.text.endswith(".")
+    assert ends_sentence(story.text)
 
 
 def test_max_words_ends_after_the_sentence() -> None:
