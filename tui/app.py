@@ -1,0 +1,537 @@
+"""The storyteller in the terminal: `tinytales`, or `tinytales app`.
+
+Here stands what all screens share: how the app was started, the voice, the shelf of saved stories,
+the settings, the ways between the places. The voice is opened in a thread after the first picture
+stands, so that the form can be filled in while it wakes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.filter import Monochrome, NoColor
+from textual.screen import Screen
+from textual.signal import Signal
+
+from tinytales.errors import TinytalesError
+from tinytales.prompt import StoryPrompt
+from tinytales.sentences import split_sentences
+from tinytales.tui.ascii import AsciiFilter
+from tinytales.tui.memory import Memory
+from tinytales.tui.reading import PACES, pace_name
+from tinytales.tui.screens.dialogs import ExportDialog, HelpDialog, SumDialog, TellingsDialog
+from tinytales.tui.screens.make import MakeScreen
+from tinytales.tui.screens.page import Order, PageScreen
+from tinytales.tui.screens.place import PlaceScreen
+from tinytales.tui.shelf import FORMATS, Shelf
+from tinytales.tui.telling import LiveTelling
+from tinytales.tui.themes import BEDTIME_PACE, THEMES
+from tinytales.tui.widgets.bars import PLACES
+from tinytales.tui.widgets.choices import OFFERED, TURNS
+from tinytales.tui.wishes import Dealer
+
+if TYPE_CHECKING:
+    from tinytales.sampling import Sampling
+    from tinytales.settings import Settings
+    from tinytales.storyteller import Storyteller, Telling
+    from tinytales.tui.reader import ReadAloud
+    from tinytales.tui.voices import Voice
+
+#: What the command palette says of a look.
+THEME_WORDS = {
+    "day": "Warm paper",
+    "bedtime": "Candle light, and slower",
+    "contrast": "For tired eyes",
+    "ansi": "The colors of this terminal",
+}
+EVERYWHERE = """\
+## Everywhere
+
+**F2** makes a story, **F3** is the library, **F4** the voices, **F5** the grown-ups' corner.
+**Ctrl+T** changes the look, **Ctrl+P** opens all commands, **Ctrl+Q** leaves.
+"""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the app was started; what is left out comes from the settings."""
+
+    model: Path | None = None
+    theme: str | None = None
+    seed: int | None = None
+    animation: bool = True
+    ascii: bool = False
+
+
+class TinytalesApp(App[None]):
+    """The app. Tests give their own `open_teller`; everything else is as families have it."""
+
+    TITLE = "tinytales"
+    CSS_PATH = "style.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+        (0, "-narrow"),
+        (64, "-normal"),
+        (100, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+        (0, "-low"),
+        (22, "-mid"),
+        (32, "-tall"),
+    ]
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("f2", "go('make')", "Make a story", show=False),
+        Binding("f3", "go('library')", "Library", show=False),
+        Binding("f4", "go('voices')", "Voices", show=False),
+        Binding("f5", "go('grownups')", "Grown-ups", show=False),
+        Binding("ctrl+t", "next_theme", "Another look", show=False),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("f1", "explain", "Help", key_display="F1"),
+    ]
+
+    def __init__(
+        self,
+        launch: Launch | None = None,
+        *,
+        settings: Settings | None = None,
+        shelf: Shelf | None = None,
+        memory: Memory | None = None,
+        open_teller: Callable[[Path | None, str], Storyteller] | None = None,
+    ) -> None:
+        self.launch = launch or Launch()
+        self.notes: list[TinytalesError] = []  # what went wrong before a screen could say it
+        self.settings = settings or self._load_settings()
+        super().__init__()
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = self._first_theme()
+        if self.no_color:  # Textual would draw in greys; NO_COLOR asks for none
+            self._filters = [f for f in self._filters if not isinstance(f, Monochrome)]
+            self._filters.append(NoColor())
+        if self.launch.ascii:
+            self._filters.append(AsciiFilter())
+        if not self.launch.animation or not self.settings.animation:
+            self.animation_level = "none"
+        self.shelf = shelf or Shelf.open()
+        self.memory = memory or Memory.load()
+        self.dealer = Dealer(self.launch.seed)
+        self.grown_up = False  # the sum was solved in this session
+        self.teller: Storyteller | None = None
+        self.voice_error: TinytalesError | None = None
+        self.voice_path = self.launch.model or self._chosen_model()
+        self.voice_changed: Signal[None] = Signal(self, "voice-changed")
+        self._voice_known = threading.Event()
+        self._open_teller = open_teller or open_storyteller
+        self._next_seed = self.launch.seed
+        self._live: LiveTelling | None = None
+        self._came_from = "make"
+
+    # -- the first picture -----------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.install_screen(PageScreen(), "page")
+        self.install_screen(MakeScreen(), "make")
+        self.push_screen("make")
+        self.call_after_refresh(self._after_first_picture)
+
+    def _after_first_picture(self) -> None:
+        self.open_voice(self.voice_path)
+        for error in self.notes:
+            self.say(error)
+        if self.shelf.trouble:
+            self.notify(self.shelf.trouble, title="The library", timeout=10)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return THEMES["day"].variables
+
+    def _load_settings(self) -> Settings:
+        from tinytales import settings
+
+        try:
+            return settings.load()
+        except TinytalesError as error:
+            self.notes.append(error)
+            return settings.Settings()
+
+    def _first_theme(self) -> str:
+        if self.no_color:
+            return "ansi"  # the one that can be drawn without any color
+        wanted = self.launch.theme or self.settings.theme
+        return wanted if wanted in THEMES else "day"
+
+    def _chosen_model(self) -> Path | None:
+        return Path(self.settings.model).expanduser() if self.settings.model else None
+
+    def say(self, error: TinytalesError) -> None:
+        """Say what went wrong, and what to do about it."""
+        self.notify(error.hint, title=error.message, severity="warning", timeout=8)
+
+    # -- the voice -------------------------------------------------------------------------------
+
+    def open_voice(self, path: Path | None) -> None:
+        """Wake the voice at `path` (None: the shipped one) in a thread."""
+        self.voice_path = path
+        self._voice_known.clear()
+        old, self.teller, self.voice_error = self.teller, None, None
+        if self._live is not None:
+            self._live.cancel()
+        self._say_voice()
+        threading.Thread(target=self._wake, args=(path, old), daemon=True).start()
+
+    def _wake(self, path: Path | None, old: Storyteller | None) -> None:
+        if old is not None:
+            if self._live is not None:
+                self._live.join(2)
+            old.close()
+        teller, trouble = None, None
+        try:
+            teller = self._open_teller(path, self.settings.safety)
+        except TinytalesError as error:
+            trouble = error
+        except Exception as error:
+            trouble = TinytalesError(
+                f"the storyteller's voice does not open: {type(error).__name__}: {error}",
+                hint="tinytales doctor looks for the reason",
+            )
+        if path != self.voice_path:  # another one was chosen meanwhile
+            if teller is not None:
+                teller.close()
+            return
+        self.teller, self.voice_error = teller, trouble
+        self._voice_known.set()
+        if self.is_running:
+            self.call_from_thread(self._say_voice)
+
+    def _say_voice(self) -> None:
+        self.voice_changed.publish(None)
+        screen = self.screen
+        if isinstance(screen, PlaceScreen):
+            screen.say_voice()
+
+    @property
+    def voice_line(self) -> str:
+        """Who tells, in a few words."""
+        if self.teller is not None:
+            return f"{self.voice_name} tells"
+        return "no voice" if self.voice_error is not None else "the voice is waking …"
+
+    @property
+    def voice_name(self) -> str:
+        return self.teller.bundle.name if self.teller is not None else ""
+
+    @property
+    def voice_digest(self) -> str:
+        return self.teller.bundle.digest if self.teller is not None else ""
+
+    def find_voices(self) -> list[Voice]:
+        """All voices on this machine; takes as long as reading their files."""
+        from tinytales.paths import data_dir
+        from tinytales.tui.voices import find_voices
+
+        chosen = [p for p in (self.launch.model, self._chosen_model()) if p is not None]
+        return find_voices(*chosen, data=data_dir())
+
+    def tell_with(self, voice: Voice, prompt: StoryPrompt, seed: int) -> str:
+        """A short story by another voice, for a duel (in a thread)."""
+        teller = self._open_teller(voice.path, self.settings.safety)
+        try:
+            return teller.tell(prompt, self.next_sampling(seed=seed, max_words=110)).text
+        finally:
+            teller.close()
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def tell(self, prompt: StoryPrompt, *, max_words: int = 0) -> None:
+        """A new story on the page."""
+        if self.voice_error is not None:
+            self.say(self.voice_error)
+            return
+        order = Order(prompt, self.next_sampling(max_words=max_words))
+        self._on_page(lambda page: page.order(order))
+
+    def start_telling(self, order: Order) -> LiveTelling:
+        """Begin to tell in a thread, which waits for the voice if it still wakes."""
+
+        def begin() -> Telling:
+            self._voice_known.wait()
+            if self.teller is None:
+                raise self.voice_error or TinytalesError("there is no voice")
+            return self.teller.stream(order.prompt, order.sampling)
+
+        self._live = LiveTelling(begin)
+        return self._live
+
+    def next_sampling(
+        self,
+        like: Sampling | None = None,
+        *,
+        seed: int | None = None,
+        max_words: int | None = None,
+    ) -> Sampling:
+        """As the settings (or `like`) say, with a seed of its own."""
+        from tinytales.sampling import draw_seed
+
+        base = like or sampling_of(self.settings)
+        if seed is None:
+            seed = draw_seed() if self._next_seed is None else self._next_seed
+            if self._next_seed is not None:
+                self._next_seed += 1
+        words = base.max_words if max_words is None else max_words
+        return replace(base, seed=seed, max_words=words)
+
+    def fitting(self, prompt: StoryPrompt) -> StoryPrompt:
+        """`prompt` with as much of the end of its opening as leaves half of the memory free."""
+        teller = self.teller
+        if teller is None:
+            return prompt
+        most = teller.bundle.manifest.context_length // 2
+        while len(teller.bundle.encode(prompt.render())) > most:
+            sentences = split_sentences(prompt.opening)
+            if len(sentences) < 2:
+                break
+            prompt = replace(prompt, opening=prompt.opening[sentences[1][0] :])
+        return prompt
+
+    def propose_words(self, text: str, draw: int) -> list[str]:
+        """Words that may come next (in a thread)."""
+        opening = self.fitting(StoryPrompt(opening=text)).opening
+        return self._awake().next_words(opening, OFFERED, seed=draw)
+
+    def propose_turns(self, text: str, draw: int) -> list[str]:
+        """Sentences that may come next (in a thread)."""
+        teller = self._awake()
+        prompt = self.fitting(StoryPrompt(opening=text))
+        turns: list[str] = []
+        for number in range(2 * TURNS):
+            telling = teller.stream(prompt, self.next_sampling(seed=draw * 100 + number))
+            told = ""
+            for piece in telling:
+                told += piece
+                if len(told) > len(prompt.opening):
+                    telling.cancel()
+            turn = told[len(prompt.opening) :]
+            if turn.strip() and turn not in turns:
+                turns.append(turn)
+            if len(turns) == TURNS:
+                break
+        return turns
+
+    def _awake(self) -> Storyteller:
+        self._voice_known.wait()
+        if self.teller is None:
+            raise self.voice_error or TinytalesError("there is no voice")
+        return self.teller
+
+    @property
+    def pace_setting(self) -> int:
+        return self.settings.pace
+
+    @property
+    def pace(self) -> int:
+        """Words a minute as they are shown: bedtime is slower."""
+        slower = BEDTIME_PACE if self.theme == "bedtime" else 1
+        return int(self.settings.pace * slower)
+
+    def set_pace(self, pace: int) -> None:
+        self.change(pace=pace)
+
+    def change(self, **values: Any) -> None:
+        """Change settings and keep them. Raises SettingsError for an impossible value."""
+        self.settings = replace(self.settings, **values)
+        self.shelf.in_background(save_settings, self.settings)
+
+    def read_aloud(self) -> ReadAloud | None:
+        from tinytales.speech import find_speaker
+        from tinytales.tui.reader import ReadAloud
+
+        speaker = find_speaker(self.pace or 150)
+        return None if speaker is None else ReadAloud(speaker)
+
+    # -- stories ---------------------------------------------------------------------------------
+
+    def open_story(self, story_id: str) -> None:
+        entry = self.shelf.entry(story_id)
+        story = self.shelf.get(story_id)
+        if story is None or entry is None:
+            self.notify("This story cannot be found any more.", timeout=5)
+            return
+        self.memory.story = story_id
+        self.memory.save()
+        self._on_page(
+            lambda page: page.open(story, title=entry.title, favorite=entry.favorite)
+        )
+
+    def replay(self, story_id: str) -> None:
+        """Tell a kept story again from its record."""
+        story = self.shelf.get(story_id)
+        if story is None:
+            return
+        if self.voice_error is not None:
+            self.say(self.voice_error)
+            return
+        order = Order(story.prompt, story.sampling, same_as=story)
+        self._on_page(lambda page: page.order(order))
+
+    def show_tellings(self, story_id: str) -> None:
+        rows = self.shelf.tellings(story_id)
+
+        def chosen(telling: str | None) -> None:
+            if telling:
+                self.open_story(telling)
+
+        self.push_screen(TellingsDialog(rows, story_id), chosen)
+
+    def export(self, ids: list[str]) -> None:
+        """Ask as what and where to, then write."""
+        entry = self.shelf.entry(ids[0])
+        title = entry.title if entry is not None and len(ids) == 1 else "tinytales"
+
+        def chosen(answer: tuple[str, Path] | None) -> None:
+            if answer is None:
+                return
+            try:
+                self.shelf.export(ids, *answer)
+                self.notify(str(answer[1]), title="Exported", timeout=6)
+            except TinytalesError as error:
+                self.say(error)
+            except OSError as error:
+                self.say(TinytalesError(f"{answer[1]}: {error.strerror}", hint="choose another"))
+
+        self.push_screen(ExportDialog(len(ids), file_name(title), FORMATS), chosen)
+
+    # -- ways ------------------------------------------------------------------------------------
+
+    @property
+    def page(self) -> PageScreen:
+        page = self.get_screen("page")
+        assert isinstance(page, PageScreen)
+        return page
+
+    def _on_page(self, begin: Callable[[PageScreen], None]) -> None:
+        """Turn to the page, then let a story begin there."""
+
+        async def turn() -> None:
+            if self.screen is not self.page:
+                await self.switch_screen("page")
+            begin(self.page)
+
+        self.call_next(turn)
+
+    def action_go(self, place: str) -> None:
+        """To one of the places; the grown-ups' corner asks its sum first."""
+        if place == "grownups" and not self.grown_up:
+
+            def answered(right: bool | None) -> None:
+                if right:
+                    self.grown_up = True
+                    self.action_go("grownups")
+
+            self.push_screen(SumDialog(), answered)
+            return
+        if place not in self._installed_screens:
+            self.install_screen(new_place(place), place)
+        if self.screen is not self.get_screen(place):
+            self._came_from = place
+            self.switch_screen(place)
+
+    def go_back(self) -> None:
+        self.action_go(self._came_from)
+
+    def action_next_theme(self) -> None:
+        names = list(THEMES)
+        self.use_theme(names[(names.index(self.theme) + 1) % len(names)])
+
+    def use_theme(self, name: str) -> None:
+        self.theme = name
+        self.page.reading.pace = self.pace
+        self.change(theme=name)
+
+    def action_explain(self) -> None:
+        """Help for what has the focus, then for the screen around it."""
+        parts: list[str] = []
+        node: Any = self.focused or self.screen
+        while node is not None:
+            text = node.HELP
+            if text and text not in parts:
+                parts.append(text)
+            node = node.parent
+        self.push_screen(HelpDialog("\n".join([*parts, EVERYWHERE])))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        for place, (_key, name, _) in PLACES.items():
+            yield SystemCommand(name, "Go there", lambda place=place: self.action_go(place))
+        for name in THEMES:
+            yield SystemCommand(
+                f"Look: {name}", THEME_WORDS[name], lambda name=name: self.use_theme(name)
+            )
+        for pace in PACES:
+            yield SystemCommand(
+                f"Pace: {pace_name(pace)}", "How fast words come", lambda p=pace: self.set_pace(p)
+            )
+        yield SystemCommand("Help", "What can be done here", self.action_explain)
+        yield SystemCommand("Quit", "Good night", self.action_quit)
+
+    async def action_quit(self) -> None:
+        """Keep what was told and close the book."""
+        if self.page.mode == "telling":
+            self.page.action_stop()
+        self.exit()
+
+    def on_unmount(self) -> None:
+        if self._live is not None:
+            self._live.cancel()
+            self._live.join(1)
+        self.memory.save()
+        self.shelf.close()
+        if self.teller is not None:
+            self.teller.close()
+
+
+def open_storyteller(path: Path | None, safety: str) -> Storyteller:
+    """The real voice, with everything that is heavy to import."""
+    from tinytales.safety import Safety
+    from tinytales.storyteller import Storyteller
+
+    return Storyteller.open(path, safety=Safety(safety))
+
+
+def new_place(name: str) -> Screen[Any]:
+    """The places are built when someone goes there."""
+    if name == "library":
+        from tinytales.tui.screens.library import LibraryScreen
+
+        return LibraryScreen()
+    if name == "voices":
+        from tinytales.tui.screens.voices import VoicesScreen
+
+        return VoicesScreen()
+    if name == "grownups":
+        from tinytales.tui.screens.grownups import GrownupsScreen
+
+        return GrownupsScreen()
+    return MakeScreen()
+
+
+def file_name(title: str) -> str:
+    """A title as the name of a file, without anything that a file system minds."""
+    kept = "".join(c.lower() if c.isalnum() else "-" for c in title)
+    return "-".join(part for part in kept.split("-") if part)[:60] or "story"
+
+
+def sampling_of(settings: Settings) -> Sampling:
+    """How adventurous the grown-ups want it."""
+    from tinytales.sampling import Sampling
+
+    return Sampling()
+
+
+def save_settings(settings: Settings) -> None:
+    from tinytales.settings import save
+
+    save(settings)

@@ -1,0 +1,66 @@
+"""What the app remembers between evenings besides its settings: where one was, duels, speeds.
+
+A small JSON file in the data folder. It is a convenience: a missing, broken or unwritable file
+means that the app begins where nobody has been.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+FILE = "app.json"
+
+
+@dataclass
+class Memory:
+    """Attributes:
+    story: id of the story that was read last.
+    sort: how the library was sorted.
+    duels: digest of a voice -> duels won, lost and drawn.
+    speeds: digest of a voice -> {"tokens_per_second": …, "memory": bytes}, as measured here.
+    """
+
+    story: str = ""
+    sort: str = ""
+    favorites_only: bool = False
+    duels: dict[str, list[int]] = field(default_factory=dict)
+    speeds: dict[str, dict[str, float]] = field(default_factory=dict)
+    path: Path | None = field(default=None, repr=False)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Memory:
+        if path is None:
+            from tinytales.paths import data_dir
+
+            path = data_dir() / FILE
+        memory = cls(path=path)
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            data = json.loads(path.read_text(encoding="utf-8"))
+            for entry in fields(cls):
+                value = data.get(entry.name) if isinstance(data, dict) else None
+                if entry.name != "path" and type(value) is type(getattr(memory, entry.name)):
+                    setattr(memory, entry.name, value)
+        return memory
+
+    def save(self) -> None:
+        if self.path is None:
+            return
+        data: dict[str, Any] = {k: v for k, v in asdict(self).items() if k != "path"}
+        beside = self.path.with_suffix(".tmp")
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps(data, indent=1), encoding="utf-8")
+            beside.replace(self.path)
+
+    def duel(self, winner: str, loser: str, *, drawn: bool = False) -> None:
+        """Count a duel between two voices, named by their digests."""
+        for digest, place in ((winner, 2 if drawn else 0), (loser, 2 if drawn else 1)):
+            tally = self.duels.setdefault(digest, [0, 0, 0])
+            if not isinstance(tally, list) or len(tally) != 3:
+                tally = self.duels[digest] = [0, 0, 0]
+            tally[place] += 1
+        self.save()

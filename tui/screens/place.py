@@ -1,0 +1,40 @@
+"""What every screen of the app has: a way to the app with its right type, and a top bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from textual.screen import ModalScreen, Screen
+
+from tinytales.tui.widgets.bars import TopBar
+
+if TYPE_CHECKING:
+    from tinytales.tui.app import TinytalesApp
+
+
+Result = TypeVar("Result")
+
+
+class PlaceScreen(Screen[None]):
+    """One of the places. `PLACE` is its name in the top bar."""
+
+    PLACE: ClassVar[str] = ""
+
+    @property
+    def tales(self) -> TinytalesApp:
+        return cast("TinytalesApp", self.app)
+
+    def on_screen_resume(self) -> None:
+        self.say_voice()
+
+    def say_voice(self) -> None:
+        for bar in self.query(TopBar):
+            bar.say(self.tales.voice_line)
+
+
+class Dialog(ModalScreen[Result]):
+    """Something small in front of a screen. Esc leaves it."""
+
+    @property
+    def tales(self) -> TinytalesApp:
+        return cast("TinytalesApp", self.app)
