@@ -1,0 +1,60 @@
+"""`tinytales train`: from a recipe to a checkpoint.
+
+tinytales train --recipe smoke
+tinytales train --recipe storyteller --set data.corpus=prepared --out runs/mine
+tinytales train --resume runs/mine
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Option(help="A recipe's name (see --recipes) or a .toml file.")
+    ] = "smoke",
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; default: runs/RECIPE.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value; again for more.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes.")] = False,
+) -> int:
+    """Train a tiny model; Ctrl-C saves and leaves, --resume goes on."""
+    from tinytales.errors import require
+
+    require("torch", "train")
+    from tinytales.train import run
+    from tinytales.train.recipe import load_recipe, shipped_recipes
+
+    if recipes:
+        for name in shipped_recipes():
+            shape = load_recipe(name).model
+            count = shape.parameters()
+            print(
+                f"{name:<16} {shape.hidden_size:>5} x {shape.layers:<2} "
+                f"{count['total']:>11,} parameters, {count['embedding']:,} of them embedding"
+            )
+        return 0
+    if resume is not None:
+        chosen = load_recipe(str(resume / "recipe.toml"), changes or ())
+        folder, stopped = run.resume(chosen, resume)
+    else:
+        chosen = load_recipe(recipe, changes or ())
+        folder, stopped = run.begin(chosen, out or run.RUNS / Path(recipe).stem)
+    print(folder)
+    if stopped is not None:
+        print(f"stopped by {signal.Signals(stopped).name}", file=sys.stderr)
+        return 128 + stopped
+    return 0
