@@ -10,6 +10,8 @@ import random
 import re
 from dataclasses import dataclass
 
+from tinytales import wordlists
+from tinytales import wordlists
 from tinytales.prompt import StoryPrompt
 
 #: feature -> what a child calls it
@@ -106,40 +108,23 @@ class Dealer:
 
     def __init__(self, seed: int | None = None) -> None:
         self._random = random.Random(seed)
-        self._last: dict[str, str] = {}
+        self._last: set[str] = set()
 
     def opening(self) -> str:
-        return self._deal("openings", OPENINGS)
+        return self._deal(wordlists.openings())
 
     def hero(self) -> str:
-        return self._deal("heroes", HEROES)
+        return self._deal(wordlists.heroes())
 
     def place(self) -> str:
-        return self._deal("places", PLACES)
+        return self._deal(wordlists.places())
 
-    def words(self) -> tuple[str, ...]:
+    def words(self) -> tuple[str, str, str]:
         """One thing, one doing, one manner: as the stories were first asked for (paper, 2.1)."""
-        return (
-            self._deal("nouns", NOUNS),
-            self._deal("verbs", VERBS),
-            self._deal("adjectives", ADJECTIVES),
-        )
+        return wordlists.draw(self._random)
 
-    def _deal(self, kind: str, cards: tuple[str, ...]) -> str:
-        """A card that is not the last one."""
-        card = self._random.choice([c for c in cards if c != self._last.get(kind)] or cards)
-        self._last[kind] = card
+    def _deal(self, cards: tuple[str, ...]) -> str:
+        """A card that is not the last one of its kind."""
+        card = self._random.choice([c for c in cards if c not in self._last])
+        self._last = self._last.difference(cards) | {card}
         return card
-
-
-OPENINGS = (
-    "One day, a little fox found a key in the grass.",
-    "The moon was so low that evening that Mia could almost touch it.",
-    "There was a small blue boat that did not like the rain.",
-    "Every morning, the old bear swept the path to his door.",
-)
-HEROES = ("a fox", "a small robot", "a brave mouse", "a girl named Mia", "a sleepy bear")
-PLACES = ("in the forest", "at the beach", "on a farm", "in a big garden", "by the river")
-NOUNS = ("kite", "boat", "button", "lantern", "acorn", "bell", "blanket", "puddle")
-VERBS = ("climb", "share", "whisper", "build", "listen", "jump", "paint", "wait")
-ADJECTIVES = ("windy", "gentle", "sticky", "brave", "sleepy", "shiny", "curious", "warm")
