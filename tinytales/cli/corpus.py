@@ -35,7 +35,7 @@ def build(
     from tinytales.train.corpus.recipe import load_recipe
 
     loaded, base = load_recipe(recipe)
-    build_corpus(loaded, root or base, out, replace=replace, report=_say)
+    build_corpus(loaded, root or base, out, overwrite=replace, report=_say)
     print(out)
 
 

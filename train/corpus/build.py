@@ -16,9 +16,10 @@ import itertools
 import json
 import shutil
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,6 +29,7 @@ from tinytales.train.corpus.duplicates import Duplicates, HeldOut, words_of
 from tinytales.train.corpus.labels import Document, Renderer, label
 from tinytales.train.corpus.readers import read_documents
 from tinytales.train.corpus.recipe import CorpusRecipe, Source, find_files
+from tinytales.train.corpus.rename import rename
 from tinytales.train.corpus.tokenizer import END_ID, train_tokenizer
 
 FORMAT_VERSION = 1
@@ -36,7 +38,7 @@ Report = Callable[[str], None]
 
 
 def build(
-    recipe: CorpusRecipe, base: Path, out: Path, *, replace: bool = False, report: Report = print
+    recipe: CorpusRecipe, base: Path, out: Path, *, overwrite: bool = False, report: Report = print
 ) -> dict[str, Any]:
     """Build the corpus of `recipe`, whose globs are relative to `base`, into the folder `out`.
 
@@ -45,7 +47,7 @@ def build(
     Raises:
         CorpusError: a text that cannot be read, a vocabulary too large for the text, `out` exists.
     """
-    if out.exists() and not (replace and (out / "corpus.json").is_file()):
+    if out.exists() and not (overwrite and (out / "corpus.json").is_file()):
         raise CorpusError(
             f"{out} exists already",
             hint="choose another folder, or add --replace to build a corpus anew",
@@ -90,11 +92,13 @@ def _build_into(
     )
     duplicates = Duplicates(recipe.near_duplicates)
     tallies: dict[str, _Tally] = {}
+    frequency: Counter[str] = Counter()
     for source in recipe.source:
         tally = tallies[source.name] = _Tally()
         kept = _clean(source, files[source.name], tally, unsafe, held_out, duplicates, recipe)
         with _spool(folder, source).open("w", encoding="utf-8") as spool:
             for document in kept:
+                frequency.update(document.content)
                 spool.write(json.dumps(document.to_dict(), ensure_ascii=False) + "\n")
         report(f"{source.name}: {tally.kept} of {tally.read} stories are clean")
         if not tally.kept:
@@ -104,15 +108,19 @@ def _build_into(
             )
 
     report(f"learning {recipe.vocab_size} tokens")
-    texts = (d.text for source in recipe.source for d in _documents(folder, source))
-    tokenizer = train_tokenizer(texts, recipe.vocab_size)
+    renderer = Renderer(recipe, frequency)
+    first = (
+        text
+        for source in recipe.source
+        for text, _ in _render(folder, replace(source, renderings=1), renderer, recipe.seed)
+    )
+    tokenizer = train_tokenizer(first, recipe.vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
 
-    renderer = Renderer(recipe)
     sources = []
     for source in recipe.source:
         rendered = _render(folder, source, renderer, recipe.seed)
-        renderings, tokens, size = _pack(folder, source.name, rendered, tokenizer)
+        packed = _pack(folder, source.name, rendered, tokenizer, recipe.context)
         tally = tallies[source.name]
         sources.append(
             {
@@ -124,13 +132,11 @@ def _build_into(
                 "dropped": {name: tally.dropped[name] for name in clean.FAULTS},
                 "documents": tally.kept,
                 "words": tally.words,
-                "renderings": renderings,
-                "tokens": tokens,
-                "bytes": size,
+                **packed,
             }
         )
         _spool(folder, source).unlink()
-        report(f"{source.name}: {renderings} documents, {tokens} tokens")
+        report(f"{source.name}: {packed['renderings']} renderings, {packed['tokens']} tokens")
     manifest = {
         "format_version": FORMAT_VERSION,
         "vocab_size": tokenizer.get_vocab_size(),
@@ -185,31 +191,52 @@ def _documents(folder: Path, source: Source) -> Iterator[Document]:
             yield Document.from_dict(json.loads(line))
 
 
-def _render(folder: Path, source: Source, renderer: Renderer, seed: int) -> Iterator[str]:
-    """Every story `renderings` times; all of them once before any comes again."""
+def _render(
+    folder: Path, source: Source, renderer: Renderer, seed: int
+) -> Iterator[tuple[str, str]]:
+    """Every story `renderings` times, as (rendered, bare); all once before any comes again."""
     for turn in range(source.renderings):
         for number, document in enumerate(_documents(folder, source)):
             # A generator a document: one story more changes no other.
-            yield renderer(document, Random(f"{seed}/{source.name}/{turn}/{number}"))
+            rng = Random(f"{seed}/{source.name}/{turn}/{number}")
+            if turn and source.rename:
+                document = rename(document, rng)
+            yield renderer(document, rng), document.text
 
 
-def _pack(folder: Path, name: str, texts: Iterator[str], tokenizer: Any) -> tuple[int, int, int]:
-    """Encode and write one source. Returns its documents, tokens and UTF-8 bytes."""
+def _pack(
+    folder: Path, name: str, texts: Iterator[tuple[str, str]], tokenizer: Any, context: int
+) -> dict[str, int]:
+    """Encode and write one source. Returns what was counted, for the manifest."""
     import numpy as np
 
-    raw, starts, tokens, size = folder / f"{name}.raw", [], 0, 0
+    raw, starts = folder / f"{name}.raw", array("Q")
+    tokens = size = unheaded = over = 0
     with raw.open("wb") as file:
         while batch := list(itertools.islice(texts, BATCH)):
-            for encoded in tokenizer.encode_batch(batch, add_special_tokens=False):
+            encoded = tokenizer.encode_batch([text for text, _ in batch], add_special_tokens=False)
+            for (text, bare), encoding in zip(batch, encoded, strict=True):
+                ids = encoding.ids
+                if len(ids) + 2 > context and text != bare:
+                    # The end of the story is worth more to the model than its header.
+                    text, ids = bare, tokenizer.encode(bare, add_special_tokens=False).ids
+                    unheaded += 1
+                over += len(ids) + 2 > context
                 starts.append(tokens)
-                tokens += file.write(np.array([END_ID, *encoded.ids], dtype="<u2").tobytes()) // 2
-            size += sum(len(text.encode()) for text in batch)
+                tokens += file.write(np.array([END_ID, *ids], dtype="<u2").tobytes()) // 2
+                size += len(text.encode())
         tokens += file.write(np.array([END_ID], dtype="<u2").tobytes()) // 2
-    np.save(folder / f"{name}.docs.npy", np.array(starts, dtype="<u8"))
+    np.save(folder / f"{name}.docs.npy", np.frombuffer(starts, dtype="=u8").astype("<u8"))
     # The header of a .npy holds the length, known only now: copy the tokens behind it.
     with (folder / f"{name}.tokens.npy").open("wb") as file, raw.open("rb") as packed:
         header = {"descr": "<u2", "fortran_order": False, "shape": (tokens,)}
         np.lib.format.write_array_header_1_0(file, header)
         shutil.copyfileobj(packed, file)
     raw.unlink()
-    return len(starts), tokens, size
+    return {
+        "renderings": len(starts),
+        "headers_left_out": unheaded,
+        "over_context": over,
+        "tokens": tokens,
+        "bytes": size,
+    }

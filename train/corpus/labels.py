@@ -21,31 +21,37 @@ from tinytales.train.corpus.recipe import CorpusRecipe, Source
 
 #: Words that nobody asks for: function words, and the verbs and adverbs that carry every story.
 COMMON = frozenset(
-    """a able about above across after again against all almost along already also although always
-    am among an and another any anyone anything are around as ask asked asks at away back be became
-    because become been before began begin behind being below beneath beside best better between
-    both bring brought but by call called calls came can cannot come comes coming could day days did
-    do does doing done down during each either else end ended enough even ever every everyone
-    everything everywhere far felt few finally find first for found from gave get gets getting give
-    given go goes going gone good got had has have having he heard her here hers herself him himself
-    his how however i if in inside instead into is it its itself just keep kept knew know known last
-    later least left less let lets like liked likes little live lived long look looked looking looks
-    lot lots made make makes making many may maybe me mean means might mine more most much must my
-    myself near nearby need needed never new next no nobody none nor not nothing now of off often oh
-    okay on once one ones only onto or other others our ours ourselves out outside over own part past
-    perhaps put quite rather ready really right said same sat saw say saying says see seem seemed
-    seen she should since so some someone something sometimes soon stay stayed still stood such
-    suddenly sure take taken takes tell tells than thank that the their theirs them themselves then
-    there these they thing things think this those though thought through time times to today
-    together told tomorrow too took toward towards tried try trying turn turned two under until up
-    upon us use used very want wanted wants was way we well went were what whatever when where
-    whether which while who whole whom whose why will with within without wo would yes yet you your
-    yours yourself""".split()
+    """
+    a able about above across after again against all almost along already also although
+    always am among an and another any anyone anything are around as ask asked asks at away
+    back be became because become been before began begin behind being below beneath beside
+    best better between both bring brought but by call called calls came can cannot come
+    comes coming could day days did do does doing done down during each either else end
+    ended enough even ever every everyone everything everywhere far felt few finally find
+    first for found from gave get gets getting give given go goes going gone good got had
+    has have having he heard her here hers herself him himself his how however i if in
+    inside instead into is it its itself just keep kept knew know known last later least
+    left less let lets like liked likes little live lived long look looked looking looks lot
+    lots made make makes making many may maybe me mean means might mine more most much must
+    my myself name named names near nearby need needed never new next no nobody none nor not
+    nothing now of off often oh okay on once one ones only onto or other others our ours
+    ourselves out outside over own part past perhaps put quite rather ready really right
+    said same sat saw say saying says see seem seemed seen she should since so some someone
+    something sometimes soon stay stayed still stood such suddenly sure take taken takes
+    tell tells than thank that the their theirs them themselves then there these they thing
+    things think this those though thought through time times to today together told
+    tomorrow too took toward towards tried try trying turn turned two under until up upon us
+    use used very want wanted wants was way we well went were what whatever when where
+    whether which while who whole whom whose why will with within without wo would yes yet
+    you your yours yourself
+    """.split()
 )
 _WORD = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*")
 _QUOTED = re.compile(r'"[^"\n]{2,}"')
 _MORAL = re.compile(r"\b(?:moral|lesson)s?\b", re.IGNORECASE)
 _STORY_FOLLOWS = re.compile(r" where (?:our|the|this) story (?:unfolds|begins|takes place).*$")
+#: "a owl": the elements were put together by a program.
+_AN = re.compile(r"\b([Aa]) (?=[aeio]|u(?!ni|s|ti)|[AEIO])(?!one\b|eu)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +133,17 @@ def summarize_elements(elements: Mapping[str, Any]) -> str:
     if not who or not lesson:
         return ""
     place = f" in {where}" if where else ""
-    return f"{who[0].upper()}{who[1:]}{place} learns that {lesson}."
+    summary = f"{who[0].upper()}{who[1:]}{place} learns that {lesson}."
+    return _AN.sub(r"\1n ", summary)
 
 
 class Renderer:
     """Renders documents as training text; what it draws depends on `rng` alone."""
 
-    def __init__(self, recipe: CorpusRecipe) -> None:
+    def __init__(self, recipe: CorpusRecipe, frequency: Mapping[str, int]) -> None:
+        """`frequency` tells in how many stories of the corpus each content word occurs."""
         self.recipe = recipe
+        self._frequency = frequency
 
     def __call__(self, document: Document, rng: Random) -> str:
         """The story under a random header (or none), without end tokens."""
@@ -170,9 +179,16 @@ class Renderer:
         if document.words and rng.random() < 0.5:
             return rng.sample(document.words, len(document.words))
         wanted = rng.choice((1, 2, 3, 3, 3, 3, 4))
-        return rng.sample(document.content, min(wanted, len(document.content)))
+        # Rarer words first, but not always (Efraimidis & Spirakis 2006: the largest u^(1/weight),
+        # with weight 1/sqrt(frequency)): people ask for kites, hardly for fun.
+        keys = {w: rng.random() ** self._frequency.get(w, 1) ** 0.5 for w in document.content}
+        return sorted(keys, key=keys.__getitem__, reverse=True)[:wanted]
 
     def _sentence(self, document: Document, rng: Random) -> str:
         sentences = [document.text[start:end] for start, end in split_sentences(document.text)]
-        fit = [s for s in sentences if 4 <= len(s.split()) <= 20 and ends_sentence(s)]
+        fit = [
+            s
+            for s in sentences
+            if 4 <= len(s.split()) <= 20 and ends_sentence(s) and s.count('"') % 2 == 0
+        ]
         return rng.choice(fit) if fit else ""

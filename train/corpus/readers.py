@@ -36,8 +36,9 @@ def read_documents(path: Path, *, text: str = "text", encoding: str = "utf-8") -
     """
     kind = _format(path)
     rows = _read_parquet(path) if kind == ".parquet" else _read_lines(path, kind, encoding)
-    count = 0
-    for count, (place, row) in enumerate(rows, 1):
+    empty = True
+    for place, row in rows:
+        empty = False
         value = row.get(text)
         if not isinstance(value, str):
             raise CorpusError(
@@ -45,7 +46,7 @@ def read_documents(path: Path, *, text: str = "text", encoding: str = "utf-8") -
                 hint=f'fields here: {", ".join(map(str, row))}; name it in the recipe: text = "…"',
             )
         yield {**row, "text": value}
-    if not count:
+    if empty:
         raise CorpusError(f"{path} is empty", hint="give a file with at least one story")
 
 
@@ -68,7 +69,7 @@ def _read_lines(path: Path, kind: str, encoding: str) -> Iterator[tuple[str, Fie
             yield from reader(path, file)
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"{path} is not {encoding} text: {error.reason}, byte 0x{error.object[error.start]:02x}",
+            f"{path} is not {encoding} text: {error.reason} (0x{error.object[error.start]:02x})",
             hint='is it text at all? name its encoding in the recipe, as encoding = "cp1252"',
         ) from error
     except LookupError as error:

@@ -2,7 +2,7 @@
 
     vocab_size = 4096
     seed = 1
-    holdout = ["dev.jsonl.xz"]            # never trained on: stories that share its runs are dropped
+    holdout = ["dev.jsonl.xz"]            # stories that share runs of words with it are dropped
 
     [[source]]
     name = "originals"
@@ -78,6 +78,7 @@ class CorpusRecipe:
     seed: int = 1
     bare: float = 0.35  # share of documents that are the story alone
     story_only: float = 0.15  # share that begins with `Story:` alone; the rest has a header
+    context: int = 512  # tokens; a header that makes its story longer than this is left out
     ood: tuple[str, ...] = ()  # header lines that never stand together (Instruct-OOD)
     holdout: tuple[str, ...] = ()  # texts that must stay unseen
     contamination: float = 0.2  # drop a story when more of it than this is held-out 13-grams
