@@ -52,7 +52,7 @@ class Settings:
 
     theme: str = _key("day", "The look: day, bedtime, contrast or ansi.", one_of=THEMES)
     pace: int = _key(
-        180, "Words a minute on the page; 0 shows them as fast as they come.", least=0, most=2000
+        160, "Words a minute on the page; 0 shows them as fast as they come.", least=0, most=2000
     )
     animation: bool = _key(True, "Let things glide and words light up softly.")
     ascii: bool = _key(False, "Draw with ASCII only, for terminals without Unicode.")
@@ -191,7 +191,7 @@ def _checked(setting: Field[Any], value: Any) -> Any:
         wanted = words.get(kind, "a number")
         raise SettingsError(f"{setting.name} is {value!r}", hint=f"{setting.name} is {wanted}")
     if may["one_of"] and value not in may["one_of"]:
-        raise SettingsError(f"{setting.name} is {value!r}", hint=nearest(value, may["one_of"]))
+        raise SettingsError(f"{setting.name} is {value!r}", hint=nearest(str(value), may["one_of"]))
     if kind in (int, float) and not may["least"] <= value <= may["most"]:
         raise SettingsError(
             f"{setting.name} is {value}",
