@@ -23,6 +23,10 @@ LOOP_TOKENS = 12
 LOOP_REPEATS = 2
 
 
+#: Below this temperature only the likeliest token is left.
+GREEDY = 1e-3
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How adventurous the telling is.
@@ -128,7 +132,7 @@ class Sampler:
 
     def _choose(self, logits: NDArray[np.float32]) -> int:
         s = self.sampling
-        if s.temperature == 0:
+        if s.temperature < GREEDY:
             return int(logits.argmax())
         count = min(SHORTLIST, logits.size)
         if s.top_k:

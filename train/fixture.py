@@ -30,16 +30,37 @@ def tiny_recipe(**run: object) -> Recipe:
     return from_table(TINY | {"run": TINY["run"] | run}, "the fixture's recipe")
 
 
-def train_tiny(out: Path, *, steps: int = 120, documents: int = 400) -> Path:
-    """Train two narrow layers on a few originals and leave the checkpoint in `out`."""
-    from tinytales.train.corpus.build import build_originals
+CORPUS = {
+    "vocab_size": 512,
+    "near_duplicates": 0.0,
+    "source": [
+        {
+            "name": "originals",
+            "files": ["assets:originals.jsonl.xz"],
+            "where": {"style": "plain"},
+            "max_words": 110,
+        }
+    ],
+}
+
+
+def build_tiny(out: Path) -> Path:
+    """Prepare the short, plain originals in folder `out`."""
+    from tinytales.train.corpus.build import build
+    from tinytales.train.corpus.recipe import parse_recipe
+
+    build(parse_recipe(CORPUS), Path(), out, report=lambda line: None)
+    return out
+
+
+def train_tiny(out: Path, *, steps: int = 120) -> Path:
+    """Train two narrow layers on short originals and leave the checkpoint in `out`."""
     from tinytales.train.data import PreparedCorpus
     from tinytales.train.trainer import Trainer
 
     with tempfile.TemporaryDirectory() as scratch:
-        corpus = Path(scratch) / "corpus"
-        build_originals(corpus, vocab_size=512, documents=documents)
-        trainer = Trainer(tiny_recipe(steps=steps), Path(scratch), PreparedCorpus(corpus))
+        corpus = PreparedCorpus(build_tiny(Path(scratch) / "corpus"))
+        trainer = Trainer(tiny_recipe(steps=steps), Path(scratch), corpus)
         final = trainer.run()
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(final, out)

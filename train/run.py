@@ -7,7 +7,9 @@ unless it resumes.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,9 +66,12 @@ def _corpus_folder(recipe: Recipe, out: Path) -> Path:
         return Path(recipe.data.corpus)
     folder = out / "corpus"
     if not (folder / CORPUS).exists() and _leads():
-        from tinytales.train.corpus.build import build_originals
+        from tinytales.train.corpus.build import build
+        from tinytales.train.corpus.recipe import load_recipe
 
-        build_originals(folder, vocab_size=recipe.model.vocab_size)
+        originals, base = load_recipe("corpus-originals")
+        originals = dataclasses.replace(originals, vocab_size=recipe.model.vocab_size)
+        build(originals, base, folder, report=lambda line: print(line, file=sys.stderr))
     if dist.is_initialized():
         dist.barrier()
     return folder

@@ -45,7 +45,7 @@ BAD_CALLS: dict[str, tuple[list[str], int, str]] = {
     "unknown flag": (["tell", "--temprature", "1"], 2, "no such option"),
     "unknown feature": (["tell", "--feature", "dialog"], 2, "did you mean 'dialogue'?"),
     "no words": (["tell", "--max-words", "0"], 2, "at least 1"),
-    "not a number": (["tell", "--seed", "seven"], 2, "seven"),
+    "not a number": (["tell", "--seed", "seven"], 2, "--seed"),
     "negative seed": (["tell", "--seed", "-4"], 2, "from 0 up"),
     "hot": (["tell", "--temperature", "99"], 2, "from 0 to 5"),
     "unknown safety": (["tell", "--safety", "gentel"], 2, "gentle"),

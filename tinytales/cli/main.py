@@ -88,6 +88,10 @@ def call(name: str, args: list[str]) -> int:
         code = command.main(args=args, prog_name=f"tinytales {name}", standalone_mode=False)
     except typer.Abort:
         return 130
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, OSError):  # click swallowed a closed pipe
+            raise leaving.__context__ from None
+        raise
     except Exception as error:
         # Typer brings its own copy of click in some versions: its errors are known by their form.
         if not hasattr(error, "format_message"):

@@ -1,0 +1,108 @@
+"""`tinytales evaluate`: bits per byte and perplexity of a checkpoint or bundle, by source.
+
+tinytales evaluate runs/mine/final --text dev.jsonl.xz
+tinytales evaluate --text story.txt            # the shipped storyteller
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tinytales.train.evaluate import Score
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="A checkpoint or bundle; default: the shipped storyteller."),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="JSON Lines with `text` (and `source`) or plain text, maybe .xz."),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many documents of a source.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how well a model foresees a text; bits per byte compare across tokenizers."""
+    from tinytales.errors import UsageError, require
+
+    require("torch", "train")
+    from tinytales.train.evaluate import read_documents
+
+    if text is None:
+        raise UsageError("no text to measure on", hint="--text FILE, which nobody trained on")
+    documents = {name: texts[: limit or None] for name, texts in read_documents(text).items()}
+    if model is not None and (model / "config.json").is_file():
+        scores = _checkpoint(model, documents)
+    else:
+        scores = _bundle(model, documents)
+    _show(scores, as_json)
+
+
+def _checkpoint(folder: Path, documents: dict[str, list[str]]) -> dict[str, Score]:
+    from tokenizers import Tokenizer
+
+    from tinytales.bundle import TOKENIZER
+    from tinytales.train.checkpoint import load_model
+    from tinytales.train.evaluate import score_documents
+
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    return score_documents(load_model(folder), tokenizer, documents)
+
+
+def _bundle(path: Path | None, documents: dict[str, list[str]]) -> dict[str, Score]:
+    """Token by token through the engine and its cache: what a reader really gets."""
+    import math
+
+    from tinytales.bundle import Bundle
+    from tinytales.engine import open_engine
+    from tinytales.export import measure
+    from tinytales.train.evaluate import Score
+
+    bundle = Bundle.open(path)
+    engine = open_engine(bundle)
+    scores = {}
+    for name, texts in documents.items():
+        pieces, size = measure.documents(bundle, texts)
+        bits = measure.bits_per_byte(engine, pieces, size)
+        tokens = sum(len(piece.tokens) - piece.first for piece in pieces)
+        scores[name] = Score(bits * size * math.log(2), tokens, size, len(texts))
+    engine.close()
+    return scores
+
+
+def _show(scores: dict[str, Score], as_json: bool) -> None:
+    from tinytales.train.evaluate import Score
+
+    if len(scores) > 1:
+        scores = scores | {"all": sum(scores.values(), Score())}
+    if as_json:
+        table = {
+            name: {
+                "bits_per_byte": round(s.bits_per_byte, 5),
+                "perplexity": round(s.perplexity, 4),
+                "documents": s.documents,
+                "tokens": s.tokens,
+                "bytes": s.bytes,
+            }
+            for name, s in scores.items()
+        }
+        print(json.dumps(table))
+        return
+    width = max(map(len, scores))
+    print(f"{'source':<{width}}  bits/byte  perplexity  documents     tokens       bytes")
+    for name, s in scores.items():
+        print(
+            f"{name:<{width}}  {s.bits_per_byte:9.4f}  {s.perplexity:10.3f}"
+            f"  {s.documents:9,}  {s.tokens:9,}  {s.bytes:10,}"
+        )
+    print("perplexity is by token: it compares only models with one tokenizer", file=sys.stderr)
