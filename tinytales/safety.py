@@ -134,6 +134,7 @@ def readings(text: str) -> Iterator[Reading]:
 
 
 _APART = re.compile(r"(?<![a-z])[a-z](?:[\s.,\-_*~|+/\\]{1,3}[a-z](?![a-z])){2,}")
+_APART_AFTER_ARTICLE = re.compile(r"(?<=\ba\s)" + _APART.pattern.replace("(?<![a-z])", "", 1))
 _DOTTED = re.compile(r"[a-z]+(?:[.\-_~|+/\\]+[a-z]+)+")
 _LONG = re.compile(r"([a-z])\1{2,}")
 _STARRED = re.compile(r"(?<=[a-z])\*(?=[a-z])")
@@ -141,9 +142,9 @@ _STARRED = re.compile(r"(?<=[a-z])\*(?=[a-z])")
 
 def _joined(text: str) -> Iterator[tuple[str, list[int]]]:
     """`text` with letters that stand apart joined, long letters shortened, stars read as vowels."""
-    for pattern, kept in ((_APART, str.isalpha), (_DOTTED, str.isalpha)):
+    for pattern in (_APART, _APART_AFTER_ARTICLE, _DOTTED):
         if pattern.search(text):
-            yield _keep(text, pattern, kept)
+            yield _keep(text, pattern, str.isalpha)
     if _LONG.search(text):
         for most in (1, 2):
             drop: set[int] = set()

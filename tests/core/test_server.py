@@ -245,7 +245,9 @@ def test_stop_strings_end_the_story_even_between_sentences(
     serve: Any, stream: bool, stop: Any, text: str
 ) -> None:
     teller = Slow()
-    done = serve(teller).client.completions.create(model="slow", stop=stop, stream=stream)
+    done = serve(teller).client.completions.create(
+        model="slow", prompt="", stop=stop, stream=stream
+    )
     choices = [c for part in done for c in part.choices] if stream else done.choices
     assert "".join(choice.text for choice in choices) == text
     assert choices[-1].finish_reason == "stop"
