@@ -375,6 +375,16 @@ class Library:
             todo += [(child, depth + shown) for child in reversed(below.get(entry.id, []))]
         return tree
 
+    # -- exports ---------------------------------------------------------------------------------
+
+    def export(self, ids: Ids, format: str, path: str | Path) -> Path:
+        """Write one story or many to a file, in one of booklet.FORMATS. Returns its path."""
+        from tinytales import booklet
+
+        ids = [ids] if isinstance(ids, str) else ids
+        tales = [booklet.Tale(self.entry(id).title, self.get(id)) for id in ids]
+        return booklet.export(tales, format, path)
+
     # -- marks and duels -------------------------------------------------------------------------
 
     def add_mark(self, story_id: str, mark: Mapping[str, Any]) -> None:
