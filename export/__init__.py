@@ -4,8 +4,8 @@
     export_bundle(Path("runs/first/final"), Path("storyteller"), "int8")
 
 checkpoint.py reads and checks weights; quantize.py and gptq.py shrink them; onnx_graph.py,
-gguf_file.py, portable.py and hf_folder.py write the forms; reference.py, measure.py and proof.py show
-that a form tells what its checkpoint tells; exporter.py puts it all together.
+gguf_file.py, portable.py and hf_folder.py write the forms; reference.py, measure.py and proof.py
+show that a form tells what its checkpoint tells; exporter.py puts it all together.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from tinytales.bundle import END_OF_TEXT, TOKENIZER, Shape
 from tinytales.errors import BundleError
 
 WEIGHTS = "model.safetensors"
+CORPUS = "corpus.json"
 #: Suffixes of files that torch would unpickle, which can run any code.
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 #: Row lengths must fill whole quantization blocks.
@@ -71,32 +72,36 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """What the recipe calls the model, or the folder that holds the run."""
-        named = self._recipe().get("name")
-        if isinstance(named, str) and named:
-            return named
+        """The run's name: its folder, or that of the run that this is the `final` of."""
         folder = self.path.resolve()
+        if folder.parent.name == "checkpoints":
+            return folder.parent.parent.name
         return folder.parent.name if folder.name in ("final", "best") else folder.name
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """The training texts, as `sources.json` tells them: name and licence of each."""
-        path = self.path / "sources.json"
-        if not path.is_file():
-            return []
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return [dict(entry) for entry in data] if isinstance(data, list) else []
+        """The training texts, name and licence of each.
+
+        From the `corpus.json` beside the weights, or that of the corpus which the recipe names.
+        """
+        for path in (self.path / CORPUS, self._corpus_folder() / CORPUS):
+            if path.is_file():
+                entries = _read_json(path).get("sources", [])
+                keep = ("name", "licence", "documents")
+                return [{k: e[k] for k in keep if k in e} for e in entries if isinstance(e, dict)]
+        return []
 
     @property
     def licence(self) -> str:
-        """The strictest of the sources' licences decides; said only where all are known."""
+        """The strictest of the sources' licences; nothing is said unless all are known."""
         return _strictest([str(source.get("licence", "")) for source in self.sources])
 
-    def _recipe(self) -> dict[str, Any]:
+    def _corpus_folder(self) -> Path:
         path = self.path / "recipe.toml"
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except (OSError, ValueError) as error:
+            recipe = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            return Path(recipe.get("data", {}).get("corpus", "") or self.path)
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}") from error
 
     @property
@@ -268,10 +273,9 @@ def _to_float32(entry: dict[str, Any], where: str) -> NDArray[np.float32]:
 
 def _check_tensors(tensors: dict[str, NDArray[np.float32]], shape: Shape, path: Path) -> None:
     tied = tensors.pop("lm_head.weight", None)  # some writers store the tied head again
-    if tied is not None and not np.array_equal(tied, tensors.get("model.embed_tokens.weight", 0)):
-        raise CheckpointError(
-            f"{path}: lm_head differs from the embedding it is said to be tied to"
-        )
+    table = tensors.get("model.embed_tokens.weight", 0)
+    if tied is not None and not np.array_equal(tied, table):
+        raise CheckpointError(f"{path}: lm_head differs from the embedding that it is tied to")
     expected = tensor_shapes(shape)
     for name, size in expected.items():
         if name not in tensors:

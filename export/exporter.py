@@ -8,7 +8,6 @@ interrupted or refused export leaves nothing behind.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -123,7 +122,13 @@ def write_form(model: Checkpoint, folder: Path, form: str, name: str) -> Manifes
         modelfile = MODELFILE.format(name=name, context=model.context_length)
         (folder / "Modelfile").write_text(modelfile, encoding="utf-8")
     shutil.copyfile(model.path / TOKENIZER, folder / TOKENIZER)
-    manifest = Manifest(
+    manifest = new_manifest(model, runtime, form, name)
+    write_bundle_manifest(folder, manifest)
+    return manifest
+
+
+def new_manifest(model: Checkpoint, runtime: str, form: str, name: str) -> Manifest:
+    return Manifest(
         name=name,
         runtime=runtime,
         model=RUNTIMES[runtime],
@@ -132,13 +137,11 @@ def write_form(model: Checkpoint, folder: Path, form: str, name: str) -> Manifes
         quantization=form,
         context_length=model.context_length,
         end_of_text=model.end_of_text,
-        files={},
+        files={},  # filled by the writer
         licence=model.licence,
         sources=model.sources,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_bundle_manifest(folder, manifest)
-    return manifest
 
 
 def quantize_weights(model: Checkpoint, form: str) -> dict[str, Weight]:
@@ -159,28 +162,34 @@ def prove_folder(model: Checkpoint, folder: Path, request: ProofRequest, say: Sa
         ExportError: a check failed, and the request does not force.
     """
     bundle = Bundle.open(folder)
-    form, full_form = bundle.manifest.quantization, FULL_PRECISION[bundle.manifest.runtime]
-    reference = Reference(model)
+    full_form = FULL_PRECISION[bundle.manifest.runtime]
     with tempfile.TemporaryDirectory(prefix="tinytales-") as spare:
         full = None
-        if form != full_form:
+        if bundle.manifest.quantization != full_form:
             write_form(model, Path(spare), full_form, model.name)
             full = _subject(Bundle.open(Path(spare)))
-        subject = _subject(bundle)
-        try:
-            outcome = prove(
-                subject, reference, full, request.texts, text_name=request.text_name, say=say
-            )
-        finally:
-            subject.engine.close()
-            if full is not None:
-                full.engine.close()
+        return prove_subject(model, _subject(bundle), full, request, say)
+
+
+def prove_subject(
+    model: Checkpoint, subject: Subject, full: Subject | None, request: ProofRequest, say: Say
+) -> Proof:
+    """`proof.prove`, its table told, its failure an error. Closes the engines."""
+    try:
+        outcome = prove(
+            subject, Reference(model), full, request.texts, text_name=request.text_name, say=say
+        )
+    finally:
+        subject.engine.close()
+        if full is not None:
+            full.engine.close()
     say(outcome.table())
     if outcome.failed and not request.force:
         failed = "; ".join(f"{c.name}: {c.found}, limit {c.limit}" for c in outcome.failed)
         raise ExportError(
-            f"the {form} form of {model.path} failed its proof: {failed}",
-            hint="choose a form with more bits, or write it all the same with --force",
+            f"the {subject.bundle.manifest.quantization} form of {model.path} failed its proof:"
+            f" {failed}",
+            hint="choose a form with more bits, or go on all the same with --force",
         )
     return outcome
 
@@ -234,12 +243,12 @@ def _swap(beside: Path, out: Path) -> None:
     """Put `beside` in the place of `out`; the old one goes only when the new one stands."""
     old = beside.with_name(f"{beside.name}.old")
     if out.exists():
-        os.replace(out, old)
+        out.replace(old)
     try:
-        os.replace(beside, out)
+        beside.replace(out)
     except OSError:
         if old.exists():
-            os.replace(old, out)
+            old.replace(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
 

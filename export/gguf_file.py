@@ -2,9 +2,9 @@
 
     write_gguf(checkpoint, Path("model.gguf"), "q8_0")
 
-llama.cpp wants the rows of Q and K in another order (its rotary turns neighbours, transformers' turns
-halves), and the tokenizer inside the file: `gpt2` with the pre-tokenizer `gpt-2`, which is what a
-byte-level BPE with the GPT-2 pattern is. Mixed K-quants are made by llama.cpp itself.
+llama.cpp wants the rows of Q and K in another order (its rotary turns neighbors, transformers'
+turns halves), and the tokenizer inside the file: `gpt2` with the pre-tokenizer `gpt-2`, which is
+what a byte-level BPE with the GPT-2 pattern is. Mixed K-quants are made by llama.cpp itself.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tinytales.bundle import TOKENIZER
 from tinytales.errors import TinytalesError, require
 from tinytales.export.checkpoint import Checkpoint, CheckpointError
 
-#: Forms and the type of their matrices. The embedding, which is the head too, keeps 8 bits at least:
-#: it touches every token twice.
+#: Forms and the type of their matrices. The embedding, which is the head too, keeps 8 bits at
+#: least: it touches every token twice.
 GGUF_FORMS = {
     "f32": "F32",
     "f16": "F16",
@@ -40,7 +40,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' %}"
     "Summary: {{ message['content'] }}\nStory:\n{% endif %}{% endfor %}"
 )
-MODELFILE = '''# ollama create {name} -f Modelfile && ollama run {name} "A fox finds a kite in a tree."
+MODELFILE = '''# ollama create {name} -f Modelfile && ollama run {name} "A fox finds a kite."
 FROM ./model.gguf
 TEMPLATE """Summary: {{{{ .Prompt }}}}
 Story:

@@ -1,7 +1,7 @@
 """What can be measured of a model, whatever runs it: everything here takes an Engine.
 
-Figures: bits per byte of a text, greedy stories, agreement with and without cache, invented words in
-sampled stories, tokenizers that agree, tokens a second.
+Figures: bits per byte of a text, greedy stories, agreement with and without cache, invented words
+in sampled stories, tokenizers that agree, tokens a second.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import lzma
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,62 +63,72 @@ def shipped_texts() -> list[str]:
     return read_texts(Path(tinytales.assets.__path__[0]) / "proof.jsonl.xz")
 
 
-def documents(bundle: Bundle, texts: Iterable[str]) -> tuple[list[list[int]], int]:
-    """Token documents as in training (`<|endoftext|>` text `<|endoftext|>`), and their bytes.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A window of at most context + 1 tokens; targets count from index `first` on."""
 
-    A document longer than the context goes on in the next one, after a fresh `<|endoftext|>`.
+    tokens: list[int]
+    first: int = 1
+
+
+def documents(bundle: Bundle, texts: Iterable[str]) -> tuple[list[Document], int]:
+    """Documents as in training (`<|endoftext|>` text `<|endoftext|>`), and the texts' bytes.
+
+    Texts longer than the context are read in windows that overlap by half, each token counted
+    once, as `tinytales evaluate` does.
     """
-    end, most = bundle.manifest.end_of_text, bundle.manifest.context_length
-    documents, size = [], 0
+    end, context = bundle.manifest.end_of_text, bundle.manifest.context_length
+    pieces, size = [], 0
     for text in texts:
         size += len(text.encode())
-        tokens = [*bundle.encode(text), end]
-        for start in range(0, len(tokens), most):
-            documents.append([end, *tokens[start : start + most]])
-    return documents, size
+        tokens = [end, *bundle.encode(text), end]
+        stop = min(len(tokens), context + 1)
+        pieces.append(Document(tokens[:stop]))
+        while stop < len(tokens):
+            start = stop - 1 - context // 2
+            before, stop = stop, min(len(tokens), start + context + 1)
+            pieces.append(Document(tokens[start:stop], before - start))
+    return pieces, size
 
 
-def bits_per_byte(
-    engine: Engine,
-    documents: Sequence[list[int]],
-    size: int,
-    tick: Callable[[], None] = lambda: None,
-) -> float:
-    """Bits that `engine` needs for `documents`, token by token through its cache, per byte of text."""
+def bits_per_byte(engine: Engine, documents: Sequence[Document], size: int) -> float:
+    """Bits that `engine` needs for `documents`, token by token through its cache, per byte."""
     nats = 0.0
-    order = sorted(documents, key=len)
-    for start in range(0, len(order), BATCH):
-        group = order[start : start + BATCH]
-        longest = len(group[-1])
-        padded = np.zeros((len(group), longest), np.int64)
-        for row, document in zip(padded, group, strict=True):
-            row[: len(document)] = document
-        lengths = np.array([len(document) for document in group])
+    for group, padded in _groups(documents):
         logits = engine.prefill([int(padded[0, 0])], batch=len(group))
-        for column in range(1, longest):
-            nats += _nats(logits, padded[:, column], lengths > column)
-            if column < longest - 1:
+        for column in range(1, padded.shape[1]):
+            counted = np.array([d.first <= column < len(d.tokens) for d in group])
+            nats += _nats(logits, padded[:, column], counted)
+            if column < padded.shape[1] - 1:
                 logits = engine.decode(padded[:, column].tolist())
-        tick()
     return nats / np.log(2) / size
 
 
 def reference_bits_per_byte(
-    reference: Reference, documents: Sequence[list[int]], size: int
+    reference: Reference, documents: Sequence[Document], size: int
 ) -> float:
     """The same figure from torch, whole documents at once."""
     nats = 0.0
-    order = sorted(documents, key=len)
-    for start in range(0, len(order), BATCH):
-        group = order[start : start + BATCH]
-        padded = np.zeros((len(group), len(group[-1])), np.int64)
-        for row, document in zip(padded, group, strict=True):
-            row[: len(document)] = document
+    for group, padded in _groups(documents):
         logits = reference.logits(padded[:, :-1])
         for row, told, document in zip(logits, padded, group, strict=True):
-            last = len(document) - 1
-            nats += _nats(row[:last], told[1 : last + 1], np.ones(last, bool))
+            counted = slice(document.first - 1, len(document.tokens) - 1)
+            targets = told[document.first : len(document.tokens)]
+            nats += _nats(row[counted], targets, np.ones(len(targets), bool))
     return nats / np.log(2) / size
+
+
+def _groups(documents: Sequence[Document]) -> Iterator[tuple[list[Document], NDArray[np.int64]]]:
+    """Documents with the same first token and of like length; their tokens, padded with 0."""
+    order = sorted(documents, key=lambda document: (document.tokens[0], len(document.tokens)))
+    for _, alike in groupby(order, key=lambda document: document.tokens[0]):
+        same_start = list(alike)
+        for start in range(0, len(same_start), BATCH):
+            group = same_start[start : start + BATCH]
+            padded = np.zeros((len(group), len(group[-1].tokens)), np.int64)
+            for row, document in zip(padded, group, strict=True):
+                row[: len(document.tokens)] = document.tokens
+            yield group, padded
 
 
 def _nats(
@@ -153,7 +165,7 @@ def tokens_before_parting(reference: Reference, prompt: Sequence[int], told: Seq
 def without_cache(
     engine: Engine, prompt: Sequence[int], told: Sequence[int], every: int = 5
 ) -> tuple[int, int]:
-    """Positions where reading everything anew gives the token that the cache gave: (same, tried)."""
+    """Where reading everything anew gives the token that the cache gave: (same, tried)."""
     same = tried = 0
     for at in range(0, len(told), every):
         logits = engine.prefill([*prompt, *told[:at]])
@@ -163,12 +175,12 @@ def without_cache(
 
 
 def logit_gap(
-    engine: Engine, reference: Reference, documents: Sequence[list[int]], length: int = 64
+    engine: Engine, reference: Reference, documents: Sequence[Document], length: int = 64
 ) -> tuple[float, float]:
-    """Largest difference of logits from torch's, and the mean divergence (bits) of what they say."""
+    """Largest difference of logits from torch's, and their mean divergence in bits."""
     largest, divergences = 0.0, []
     for document in documents:
-        tokens = document[:length]
+        tokens = document.tokens[:length]
         expected = reference.logits(np.array([tokens], np.int64))[0].astype(np.float64)
         logits = engine.prefill(tokens[:1])
         for at in range(len(tokens)):
@@ -192,7 +204,7 @@ def dictionary(texts: Iterable[str]) -> set[str]:
 
 
 def invented_words(stories: Iterable[str], known: set[str]) -> tuple[int, int]:
-    """Words that no training text has: (how many, of how many). Tiny models invent them when hurt."""
+    """Words that no training text has: (how many, of how many). A hurt model invents them."""
     words = [word.lower() for story in stories for word in _WORD.findall(story)]
     return sum(word not in known for word in words), len(words)
 

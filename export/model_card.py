@@ -1,6 +1,6 @@
-"""The model card (README.md) beside every export: what it is, what it learnt from, how to run it.
+"""The model card (README.md) of every export: what it is, what it learnt from, how to run it.
 
-Its head is the YAML that the Hugging Face hub reads (Mitchell et al. 2019 for the idea of the card).
+Its head is the YAML that the Hugging Face hub reads. The idea: Mitchell et al. 2019.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ teller = Storyteller.open("path/to/this/folder")
 print(teller.tell(StoryPrompt(words=("kite", "windy"))).text)
 ```
 
-Or on the command line: `tinytales tell --model path/to/this/folder`. The graph uses onnxruntime's
-`com.microsoft` operators and a shared key-value cache; tinytales/engine/ort.py describes its inputs.
+Or on the command line: `tinytales tell --model path/to/this/folder`. The graph uses operators
+of onnxruntime's (`com.microsoft`) and a shared cache; tinytales/engine/ort.py describes its inputs.
 """,
     "llama.cpp": """```
 ollama create {name} -f Modelfile && ollama run {name} "A fox finds a kite in a tree."
@@ -32,7 +32,8 @@ session = onnxruntime.InferenceSession("model.onnx")
 print([value.name for value in session.get_inputs()])
 ```
 
-The graph uses standard ONNX operators only; its inputs are those of optimum's `text-generation-with-past`.
+The graph uses standard ONNX operators only; its inputs are those of optimum's
+`text-generation-with-past`.
 """,
     "transformers": """```python
 from transformers import pipeline
@@ -63,8 +64,8 @@ def model_card(manifest: Manifest) -> str:
         f"# {manifest.name} ({manifest.quantization})",
         "",
         "A very small language model that tells stories for young children, in simple English. "
-        "Exported by [tinytales](https://arxiv.org/abs/2305.07759), after the recipe of TinyStories "
-        "(Eldan & Li 2023).",
+        "Made with tinytales, after the recipe of TinyStories "
+        "([Eldan & Li 2023](https://arxiv.org/abs/2305.07759)).",
         "",
         "| | |",
         "|---|---|",
@@ -97,8 +98,8 @@ def model_card(manifest: Manifest) -> str:
         "",
         "## What it is not for",
         "",
-        "It knows nothing of the world and answers no questions. It may tell something sad, odd or wrong; "
-        "the tinytales app checks stories before a child sees them, this file alone does not.",
+        "It knows nothing of the world and answers no questions. It may tell something sad, odd "
+        "or wrong; the tinytales app checks stories before a child sees them, this file alone does not.",
         "",
     ]
     return "\n".join(parts)
@@ -118,7 +119,7 @@ def _figures(manifest: Manifest) -> list[str]:
         )
     if "greedy_share" in checks:
         rows.append(
-            f"| greedy stories | {checks['greedy_share']:.1%} of the tokens before they part from fp32 |"
+            f"| greedy stories | {checks['greedy_share']:.1%} of the tokens until they part from fp32 |"
         )
     if "invented_words" in checks:
         words = checks["invented_words"]

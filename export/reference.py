@@ -56,6 +56,10 @@ class Reference:
             self._hidden(self._torch.from_numpy(tokens), seen)
         return {name: value.flatten(0, -2).numpy() for name, value in seen.items()}
 
+    def replace(self, name: str, weight: NDArray[np.float32]) -> None:
+        """Go on with other values for one matrix."""
+        self._weights[name] = self._torch.from_numpy(weight)
+
     def _hidden(self, tokens: torch.Tensor, seen: dict[str, Any] | None = None) -> torch.Tensor:
         torch, shape = self._torch, self.shape
         batch, length = tokens.shape

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,7 +80,7 @@ def export(
         from tinytales.export.hf_folder import export_hf as write
     else:
         write = export_bundle
-    options = {"python": python} if form == "portable" else {}
+    options: dict[str, Any] = {"python": python} if form == "portable" else {}
     if form not in ("portable", "hf"):
         options = {"quantization": form}
     bundle = write(

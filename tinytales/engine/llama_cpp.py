@@ -1,7 +1,7 @@
 """llama.cpp, by its low-level interface: for GGUF bundles, and as a peer to measure against.
 
-The sequences of a batch are llama.cpp's own: the prompt is read once and its cache copied. Needs the
-extra `gguf` (llama-cpp-python, which is compiled when it is installed).
+The sequences of a batch are llama.cpp's own: the prompt is read once and its cache copied. Needs
+the extra `gguf` (llama-cpp-python, which is compiled when it is installed).
 """
 
 from __future__ import annotations
