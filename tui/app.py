@@ -29,7 +29,7 @@ from tinytales.tui.screens.dialogs import ExportDialog, HelpDialog, SumDialog, T
 from tinytales.tui.screens.make import MakeScreen
 from tinytales.tui.screens.page import Order, PageScreen
 from tinytales.tui.screens.place import PlaceScreen
-from tinytales.tui.shelf import FORMATS, Shelf
+from tinytales.tui.shelf import Shelf, sentence
 from tinytales.tui.telling import LiveTelling
 from tinytales.tui.themes import BEDTIME_PACE, THEMES
 from tinytales.tui.widgets.bars import PLACES
@@ -102,7 +102,7 @@ class TinytalesApp(App[None]):
         settings: Settings | None = None,
         shelf: Shelf | None = None,
         memory: Memory | None = None,
-        open_teller: Callable[[Path | None, str], Storyteller] | None = None,
+        open_teller: Callable[[Path | None, Settings], Storyteller] | None = None,
     ) -> None:
         self.launch = launch or Launch()
         self.notes: list[TinytalesError] = []  # what went wrong before a screen could say it
@@ -114,7 +114,7 @@ class TinytalesApp(App[None]):
         if self.no_color:  # Textual would draw in greys; NO_COLOR asks for none
             self._filters = [f for f in self._filters if not isinstance(f, Monochrome)]
             self._filters.append(NoColor())
-        if self.launch.ascii:
+        if self.launch.ascii or self.settings.ascii:
             self._filters.append(AsciiFilter())
         if not self.launch.animation or not self.settings.animation:
             self.animation_level = "none"
@@ -191,7 +191,7 @@ class TinytalesApp(App[None]):
             old.close()
         teller, trouble = None, None
         try:
-            teller = self._open_teller(path, self.settings.safety)
+            teller = self._open_teller(path, self.settings)
         except TinytalesError as error:
             trouble = error
         except Exception as error:
@@ -239,11 +239,44 @@ class TinytalesApp(App[None]):
 
     def tell_with(self, voice: Voice, prompt: StoryPrompt, seed: int) -> str:
         """A short story by another voice, for a duel (in a thread)."""
-        teller = self._open_teller(voice.path, self.settings.safety)
+        teller = self._open_teller(voice.path, self.settings)
         try:
             return teller.tell(prompt, self.next_sampling(seed=seed, max_words=110)).text
         finally:
             teller.close()
+
+    def voice_text(self) -> str:
+        """What is known of the voice, for grown-ups."""
+        if self.teller is None:
+            error = self.voice_error
+            return self.voice_line if error is None else f"{error.message}\n{error.hint}"
+        manifest = self.teller.bundle.manifest
+        lines = [f"Voice: {self.voice_name}"]
+        parameters = getattr(manifest, "parameters", {}).get("total", 0)
+        if parameters:
+            lines.append(f"{parameters / 1e6:.1f} million parameters, {manifest.quantization}")
+        if licence := getattr(manifest, "licence", ""):
+            lines.append(f"Licence: {licence}")
+        for source in getattr(manifest, "sources", ()):
+            lines.append(f"Trained on {source.get('name', '?')} ({source.get('licence', '?')})")
+        lines.append(f"Digest: {self.voice_digest[:16]}")
+        return "\n".join(lines)
+
+    def places_text(self) -> str:
+        """Where everything is, and how much of it."""
+        from tinytales import paths
+
+        stories = self.shelf.count()
+        return "\n".join(
+            [
+                f"Stories   {paths.data_dir()}",
+                f"Settings  {paths.config_dir()}",
+                f"Cache     {paths.cache_dir()}",
+                "",
+                f"{stories:,} {'story is' if stories == 1 else 'stories are'} kept.",
+                self.shelf.trouble,
+            ]
+        )
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -272,17 +305,17 @@ class TinytalesApp(App[None]):
         like: Sampling | None = None,
         *,
         seed: int | None = None,
-        max_words: int | None = None,
+        max_words: int = 0,
     ) -> Sampling:
         """As the settings (or `like`) say, with a seed of its own."""
         from tinytales.sampling import draw_seed
 
-        base = like or sampling_of(self.settings)
+        base = like or self.settings.sampling()
         if seed is None:
             seed = draw_seed() if self._next_seed is None else self._next_seed
             if self._next_seed is not None:
                 self._next_seed += 1
-        words = base.max_words if max_words is None else max_words
+        words = max_words or base.max_words
         return replace(base, seed=seed, max_words=words)
 
     def fitting(self, prompt: StoryPrompt) -> StoryPrompt:
@@ -340,11 +373,19 @@ class TinytalesApp(App[None]):
 
     def set_pace(self, pace: int) -> None:
         self.change(pace=pace)
+        if self.page.is_mounted:
+            self.page.pace_changed()
 
     def change(self, **values: Any) -> None:
         """Change settings and keep them. Raises SettingsError for an impossible value."""
+        from tinytales.settings import save
+
         self.settings = replace(self.settings, **values)
-        self.shelf.in_background(save_settings, self.settings)
+        if "safety" in values and self.teller is not None:
+            from tinytales.safety import Safety
+
+            self.teller.safety = Safety(self.settings.safety)
+        self.shelf.in_background(save, self.settings)
 
     def read_aloud(self) -> ReadAloud | None:
         from tinytales.speech import find_speaker
@@ -361,8 +402,7 @@ class TinytalesApp(App[None]):
         if story is None or entry is None:
             self.notify("This story cannot be found any more.", timeout=5)
             return
-        self.memory.story = story_id
-        self.memory.save()
+        self.shelf.leave(story_id, max(1, entry.position))
         self._on_page(
             lambda page: page.open(story, title=entry.title, favorite=entry.favorite)
         )
@@ -379,7 +419,10 @@ class TinytalesApp(App[None]):
         self._on_page(lambda page: page.order(order))
 
     def show_tellings(self, story_id: str) -> None:
-        rows = self.shelf.tellings(story_id)
+        rows = [
+            (entry.id, entry.depth, f"{entry.title} · {entry.words} words")
+            for entry in self.shelf.tellings(story_id)
+        ]
 
         def chosen(telling: str | None) -> None:
             if telling:
@@ -449,8 +492,9 @@ class TinytalesApp(App[None]):
 
     def use_theme(self, name: str) -> None:
         self.theme = name
-        self.page.reading.pace = self.pace
         self.change(theme=name)
+        if self.page.is_mounted:
+            self.page.pace_changed()
 
     def action_explain(self) -> None:
         """Help for what has the focus, then for the screen around it."""
@@ -493,12 +537,14 @@ class TinytalesApp(App[None]):
             self.teller.close()
 
 
-def open_storyteller(path: Path | None, safety: str) -> Storyteller:
+def open_storyteller(path: Path | None, settings: Settings) -> Storyteller:
     """The real voice, with everything that is heavy to import."""
     from tinytales.safety import Safety
     from tinytales.storyteller import Storyteller
 
-    return Storyteller.open(path, safety=Safety(safety))
+    return Storyteller.open(
+        path, threads=settings.threads or None, safety=Safety(settings.safety)
+    )
 
 
 def new_place(name: str) -> Screen[Any]:
@@ -523,15 +569,3 @@ def file_name(title: str) -> str:
     kept = "".join(c.lower() if c.isalnum() else "-" for c in title)
     return "-".join(part for part in kept.split("-") if part)[:60] or "story"
 
-
-def sampling_of(settings: Settings) -> Sampling:
-    """How adventurous the grown-ups want it."""
-    from tinytales.sampling import Sampling
-
-    return Sampling()
-
-
-def save_settings(settings: Settings) -> None:
-    from tinytales.settings import save
-
-    save(settings)

@@ -1,4 +1,4 @@
-"""What the app remembers between evenings besides its settings: where one was, duels, speeds.
+"""What the app remembers between evenings besides settings and stories: order, speeds.
 
 A small JSON file in the data folder. It is a convenience: a missing, broken or unwritable file
 means that the app begins where nobody has been.
@@ -18,16 +18,12 @@ FILE = "app.json"
 @dataclass
 class Memory:
     """Attributes:
-    story: id of the story that was read last.
     sort: how the library was sorted.
-    duels: digest of a voice -> duels won, lost and drawn.
     speeds: digest of a voice -> {"tokens_per_second": …, "memory": bytes}, as measured here.
     """
 
-    story: str = ""
     sort: str = ""
     favorites_only: bool = False
-    duels: dict[str, list[int]] = field(default_factory=dict)
     speeds: dict[str, dict[str, float]] = field(default_factory=dict)
     path: Path | None = field(default=None, repr=False)
 
@@ -55,12 +51,3 @@ class Memory:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps(data, indent=1), encoding="utf-8")
             beside.replace(self.path)
-
-    def duel(self, winner: str, loser: str, *, drawn: bool = False) -> None:
-        """Count a duel between two voices, named by their digests."""
-        for digest, place in ((winner, 2 if drawn else 0), (loser, 2 if drawn else 1)):
-            tally = self.duels.setdefault(digest, [0, 0, 0])
-            if not isinstance(tally, list) or len(tally) != 3:
-                tally = self.duels[digest] = [0, 0, 0]
-            tally[place] += 1
-        self.save()

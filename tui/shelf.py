@@ -1,104 +1,195 @@
 """The library as the app sees it: it never raises, never waits, and says what it cannot do.
 
-Writing goes through one thread, so that a slow or full disk cannot stop a story; reading is quick
-enough for the interface. Where the library cannot be opened (read-only folder, a newer version, a
-damaged file), stories are still told and live in memory for the evening, and `trouble` says so.
+Writing goes through one thread, so that a slow, full or busy disk cannot stop a story; reading never
+waits for writing (WAL). Where the library cannot be opened at all (read-only folder, a newer
+version), the evening's stories live in a temporary one, and `trouble` says so.
 """
 
 from __future__ import annotations
 
 import queue
+import shutil
+import tempfile
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from tinytales.errors import TinytalesError
-from tinytales.story import Story, title_of
-
-if TYPE_CHECKING:
-    from tinytales.library import Library
+from tinytales.errors import LibraryError, TinytalesError
+from tinytales.library import FILE, Entry, Library
+from tinytales.story import Story
 
 #: sort -> what it is called
-SORTS = {"newest": "newest", "oldest": "oldest", "title": "title", "longest": "longest"}
-#: format -> (what it is called, suffix)
-FORMATS = {
-    "markdown": ("Markdown", ".md"),
-    "text": ("plain text", ".txt"),
-    "html": ("web page", ".html"),
-    "booklet": ("a booklet to print", ".html"),
+SORTS = {
+    "newest": "newest",
+    "read": "last read",
+    "title": "title",
+    "longest": "longest",
+    "oldest": "oldest",
 }
+#: No more is found at once; who searches writes another word.
 SEARCH_LIMIT = 500
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row of the shelf."""
-
-    id: str
-    title: str
-    words: int
-    when: str
-    favorite: bool = False
+T = TypeVar("T")
+Now = Callable[[], datetime]
 
 
 class Shelf:
     """Saved stories. `trouble` is empty as long as everything is kept."""
 
-    def __init__(self, library: Library | None = None, *, trouble: str = "") -> None:
-        self._library = library
-        self.trouble = trouble
-        self._evening: dict[str, tuple[Story, str, bool]] = {}  # id -> story, title, favorite
+    def __init__(self, library: Library, *, trouble: str = "", now: Now | None = None) -> None:
+        self.library = library
+        self.trouble = trouble or library.note
+        self.evening: Path | None = None  # the folder of a temporary library
+        self._now = now or (lambda: datetime.now(UTC))
         self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
 
+    @classmethod
+    def open(cls, path: Path | None = None) -> Shelf:
+        """The family's library, or one for this evening."""
+        try:
+            return cls(Library(path))
+        except LibraryError as error:
+            folder = Path(tempfile.mkdtemp(prefix="tinytales-"))
+            shelf = cls(
+                Library(folder / FILE),
+                trouble=f"{sentence(error)} Stories told now are kept until you leave.",
+            )
+            shelf.evening = folder
+            return shelf
+
     @property
     def works(self) -> bool:
+        """Is what is told now kept?"""
         return not self.trouble
 
-    def in_background(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Do `work` in the writing thread, in order; what fails becomes `trouble`."""
+    # -- writing, in its own thread --------------------------------------------------------------
+
+    def in_background(
+        self, work: Callable[..., Any], *arguments: Any, then: Callable[[], Any] | None = None
+    ) -> None:
+        """Do `work` in the writing thread, in order, and `then` after it (in that thread too)."""
         if self._writer is None:
             self._writer = threading.Thread(target=self._write, name="shelf", daemon=True)
             self._writer.start()
-        self._jobs.put(lambda: work(*arguments))
+
+        def job() -> None:
+            work(*arguments)
+            if then is not None:
+                then()
+
+        self._jobs.put(job)
 
     def _write(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
             except TinytalesError as error:
-                self.trouble = f"{error.message}. {error.hint}".rstrip(". ") + "."
+                self.trouble = sentence(error)
             except OSError as error:
-                self.trouble = f"{error.filename or 'the data folder'}: {error.strerror}."
+                self.trouble = f"{error.filename or 'The data folder'}: {error.strerror}."
+
+    def keep(self, story: Story) -> None:
+        """Keep a story as far as it is told; the same again with every sentence."""
+        self.in_background(self.library.add, story)
+
+    def favorite(self, id: str, on: bool, then: Callable[[], Any] | None = None) -> None:
+        self.in_background(self.library.favorite, id, on, then=then)
+
+    def rename(self, id: str, title: str, then: Callable[[], Any] | None = None) -> None:
+        self.in_background(self.library.rename, id, title, then=then)
+
+    def delete(self, id: str, then: Callable[[], Any] | None = None) -> None:
+        self.in_background(self.library.delete, id, then=then)
+
+    def undelete(self, id: str, then: Callable[[], Any] | None = None) -> None:
+        self.in_background(self.library.undelete, id, then=then)
+
+    def leave(self, id: str, position: int) -> None:
+        """Remember how far a story was read."""
+        self.in_background(self.library.leave, id, position)
+
+    def duel(self, winner: str, loser: str, *, drawn: bool, then: Callable[[], Any]) -> None:
+        self.in_background(
+            lambda: self.library.add_duel(winner, loser, drawn=drawn), then=then
+        )
+
+    def settle(self, seconds: float = 5) -> None:
+        """Wait until everything so far is written."""
+        if self._writer is not None:
+            done = threading.Event()
+            self._jobs.put(done.set)
+            done.wait(seconds)
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Write what is left, and close the library."""
         if self._writer is not None:
             self._jobs.put(None)
             self._writer.join(5)
             self._writer = None
+        self.library.close()
+        if self.evening is not None:
+            shutil.rmtree(self.evening, ignore_errors=True)
 
-    # -- an evening without a library ------------------------------------------------------------
-    @staticmethod
-    def open() -> "Shelf":
-        return Shelf()
-    def begin(self, story): self._evening[story.id]=(story, title_of(story.text), False)
-    tell_on = begin
-    finish = begin
-    def favorite(self, id, on):
-        s,t,_=self._evening[id]; self._evening[id]=(s,t,on)
-    def count(self, favorites=False): return len(self._evening)
-    def list(self, sort="newest", favorites=False, offset=0, limit=100):
-        return [self.entry(i) for i in list(self._evening)[offset:offset+limit]]
-    def search(self, q, favorites=False): return [e for e in self.list() if q in self._evening[e.id][0].text]
-    def entry(self, id):
-        s,t,f=self._evening[id]; return Entry(id,t,s.words,s.created[:10],f)
-    def get(self,id): return self._evening[id][0]
-    def rename(self,id,t): 
-        s,_,f=self._evening[id]; self._evening[id]=(s,t,f)
-    def delete(self,id): self._evening.pop(id); return True
-    def undelete(self,id): pass
-    def tellings(self,id): return [(i,0,t) for i,(s,t,f) in self._evening.items()]
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _try(self, read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except TinytalesError as error:
+            self.trouble = sentence(error)
+            return otherwise
+
+    def count(self, *, favorites: bool = False) -> int:
+        return self._try(lambda: self.library.count(favorites=favorites), 0)
+
+    def list(self, *, sort: str, favorites: bool, offset: int, limit: int) -> Sequence[Entry]:
+        return self._try(
+            lambda: self.library.list(
+                sort=sort, favorites=favorites, offset=offset, limit=limit
+            ),
+            [],
+        )
+
+    def search(self, query: str, *, favorites: bool = False) -> Sequence[Entry]:
+        return self._try(
+            lambda: self.library.search(query, SEARCH_LIMIT, favorites=favorites), []
+        )
+
+    def get(self, id: str) -> Story | None:
+        return self._try(lambda: self.library.get(id), None)
+
+    def entry(self, id: str) -> Entry | None:
+        return self._try(lambda: self.library.entry(id), None)
+
+    def left_off(self) -> str:
+        """The story that was read last; empty if there is none."""
+        entry = self._try(self.library.left_off, None)
+        return "" if entry is None else entry.id
+
+    def tellings(self, id: str) -> Sequence[Entry]:
+        return self._try(lambda: self.library.tellings(id), [])
+
+    def duels(self) -> dict[str, tuple[int, int, int]]:
+        return self._try(self.library.duels, {})
+
+    def when(self, created: str) -> str:
+        """A date as one says it: today, yesterday, 3 May, May 2025."""
+        try:
+            then = datetime.fromisoformat(created).astimezone()
+        except ValueError:
+            return created[:10]
+        now = self._now().astimezone()
+        days = (now.date() - then.date()).days
+        if days in (0, 1):
+            return ("today", "yesterday")[days]
+        return f"{then.day} {then:%b}" if then.year == now.year else f"{then:%b %Y}"
+
+
+def sentence(error: TinytalesError) -> str:
+    """An error in one line: what happened, and what to do."""
+    what = error.message[:1].upper() + error.message[1:]
+    hint = error.hint[:1].upper() + error.hint[1:]
+    return f"{what}. {hint}." if hint else f"{what}."

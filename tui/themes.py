@@ -166,8 +166,9 @@ ANSI = Theme(
         chosen="ansi_cyan",
         chosen_text="ansi_black",
         button="ansi_red",
-        button_text="ansi_white",
-    ),
+        button_text="ansi_bright_white",
+    )
+    | {"ansi-background": "ansi_black", "ansi-foreground": "ansi_white"},
 )
 
 THEMES: dict[str, Theme] = {theme.name: theme for theme in (DAY, BEDTIME, CONTRAST, ANSI)}

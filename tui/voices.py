@@ -42,7 +42,7 @@ class Voice:
 def find_voices(*extra: Path, cwd: Path | None = None, data: Path | None = None) -> list[Voice]:
     """All voices, the shipped one first. Opening checks each, so this belongs in a thread."""
     cwd = cwd or Path.cwd()
-    places: list[tuple[Path, str]] = [(default_bundle_path(), "came with tinytales")]
+    places: list[tuple[Path, str]] = [(default_bundle_path(), "came along")]
     places += [(path, "given") for path in extra]
     if data is not None:
         places += [(path, "downloaded") for path in _bundles_below(data / "voices", depth=1)]

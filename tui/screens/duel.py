@@ -46,7 +46,7 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
         self.decided = False
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="duel"):
+        with Vertical(id="match"):
             yield Label("Which story is better?", id="question")
             with Horizontal(id="arena"):
                 for number in (0, 1):
@@ -90,13 +90,22 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
     def action_pick(self, number: int) -> None:
         if self.ready and not self.decided:
             winner, loser = self.sides[number], self.sides[1 - number]
-            self.tales.memory.duel(winner.digest, loser.digest)
+            self._count(winner, loser)
             self._reveal(number)
 
     def action_even(self) -> None:
         if self.ready and not self.decided:
-            self.tales.memory.duel(self.sides[0].digest, self.sides[1].digest, drawn=True)
+            self._count(*self.sides, drawn=True)
             self._reveal(None)
+
+    def _count(self, winner: Voice, loser: Voice, *, drawn: bool = False) -> None:
+        told = self.tales.voice_changed  # the table of voices shows the tally
+        self.tales.shelf.duel(
+            winner.digest,
+            loser.digest,
+            drawn=drawn,
+            then=lambda: self.app.call_later(told.publish, None),
+        )
 
     def _reveal(self, winner: int | None) -> None:
         self.decided = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from textual import on
@@ -13,7 +14,8 @@ from textual.widgets import Button, Input, Static
 
 from tinytales.tui.screens.dialogs import RenameDialog
 from tinytales.tui.screens.place import PlaceScreen
-from tinytales.tui.shelf import SORTS, Entry
+from tinytales.library import Entry
+from tinytales.tui.shelf import SORTS
 from tinytales.tui.widgets.bars import KeyBar, TopBar
 from tinytales.tui.widgets.storylist import StoryList
 from tinytales.tui.widgets.storyview import StoryView
@@ -77,11 +79,12 @@ class LibraryScreen(PlaceScreen):
 
     def on_mount(self) -> None:
         self.query_one("#preview").can_focus = False
+        self.stories.when = self.tales.shelf.when
         self.stories.focus()
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        self.load(keep=self.tales.memory.story)
+        self.load(keep=self.tales.shelf.left_off())
 
     # -- what stands on the shelf ----------------------------------------------------------------
 
@@ -107,6 +110,7 @@ class LibraryScreen(PlaceScreen):
             cursor = next((i for i, entry in enumerate(rows) if entry.id == keep), 0)
         self.stories.fill(count, fetch, cursor)
         self._say(count)
+        self.refresh_bindings()
 
     def _say(self, count: int) -> None:
         shelf = self.tales.shelf
@@ -200,29 +204,30 @@ class LibraryScreen(PlaceScreen):
     def action_favorite(self) -> None:
         entry = self._current()
         if entry is not None:
-            self.tales.shelf.favorite(entry.id, not entry.favorite)
-            self._reload_here()
+            self.tales.shelf.favorite(entry.id, not entry.favorite, self._soon(self._reload_here))
 
     def action_put_away(self) -> None:
         entry = self._current()
-        if entry is not None and self.tales.shelf.delete(entry.id):
+        if entry is not None:
+            self.tales.shelf.delete(entry.id, self._soon(self._reload_here))
             self._away.append(entry.id)
             self.stories.marked.pop(entry.id, None)
-            self._reload_here()
             self.notify(f"“{entry.title}” was put away. u brings it back.", timeout=5)
 
     def action_bring_back(self) -> None:
         if self._away:
             story = self._away.pop()
-            self.tales.shelf.undelete(story)
-            self.load(keep=story)
-            self.refresh_bindings()
+            self.tales.shelf.undelete(story, self._soon(lambda: self.load(keep=story)))
+
+    def _soon(self, work: Callable[[], None]) -> Callable[[], object]:
+        """`work`, to be called by the thread that writes, done by the app."""
+        return lambda: self.app.call_later(work)
 
     def _reload_here(self) -> None:
+        """What has changed, with the cursor where it was."""
         row = self.stories.cursor
         self.load()
-        self.stories._go(row)
-        self.refresh_bindings()
+        self.stories.go(row)
 
     @on(Button.Pressed, "#sort")
     def action_sort(self) -> None:
@@ -246,8 +251,7 @@ class LibraryScreen(PlaceScreen):
 
         def renamed(title: str | None) -> None:
             if title:
-                self.tales.shelf.rename(entry.id, title)
-                self._reload_here()
+                self.tales.shelf.rename(entry.id, title, self._soon(self._reload_here))
 
         self.app.push_screen(RenameDialog(entry.title), renamed)
 

@@ -23,6 +23,8 @@ LONGEST_OPENING = 2000
 class Line(Input):
     """One line to write in; what is pasted is made one line and cut to what can be told."""
 
+    BINDINGS: ClassVar[list[Any]] = [Binding("enter", "submit", "Tell a story", key_display="Enter")]
+
     def __init__(self, hint: str, *, id: str, help: str, limit: int = 60) -> None:
         super().__init__(placeholder=hint, id=id, compact=True, max_length=limit)
         self.HELP = f"## Write\n\n{help}\n\n**Tab** goes on, **Enter** tells the story."
@@ -64,7 +66,7 @@ it happens, and three words that shall come in it.
         Binding("ctrl+g", "friends", "Deal hero, place", priority=True, key_display="^g"),
         Binding("ctrl+w", "draw", "Draw words", priority=True, key_display="^w"),
         Binding("ctrl+l", "wipe", "Wipe", priority=True, key_display="^l"),
-        Binding("f3", "app.go('library')", "Library"),
+        Binding("f3", "app.go('library')", "Library", key_display="F3"),
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("ctrl+q", "app.quit", "Quit", key_display="^q"),
@@ -83,7 +85,7 @@ it happens, and three words that shall come in it.
                     limit=LONGEST_OPENING,
                     help="How the story begins. Leave it empty and the storyteller begins.",
                 )
-                yield Button("Deal me one", id="deal", compact=True)
+                yield Button("Deal one", id="deal", compact=True)
             with Horizontal(classes="row pair"):
                 with Vertical():
                     yield Label("Who is it about?")

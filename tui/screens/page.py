@@ -73,27 +73,28 @@ class PageScreen(PlaceScreen):
 - **Up**, **Down**, **PageUp**, **PageDown** turn back, even while it is told
 """
     BINDINGS: ClassVar[list[Any]] = [
-        Binding("enter", "branch_here", "Tell from here", key_display="Enter"),
-        Binding("up,left,k", "choose(-1)", "Before", key_display="↑"),
-        Binding("down,right,j", "choose(1)", "After", key_display="↓"),
+        # While a sentence is chosen, these keys are taken from the scrolling of the page.
+        Binding("enter", "branch_here", "Tell from here", key_display="Enter", priority=True),
+        Binding("up,left,k", "choose(-1)", "Before", key_display="↑", priority=True),
+        Binding("down,right,j", "choose(1)", "After", key_display="↓", priority=True),
         Binding("space", "pause", "Pause", key_display="Space"),
         Binding("space", "go_on", "Read on", key_display="Space"),
-        Binding("space", "read_again", "Read it to me", key_display="Space"),
+        Binding("space", "read_again", "Read it", key_display="Space"),
         Binding("escape", "stop", "Stop", key_display="Esc"),
         Binding("escape", "leave_mode", "Never mind", key_display="Esc"),
-        Binding("r", "retell", "Tell anew"),
+        Binding("r", "retell", "Again"),
         Binding("c", "go_further", "Tell on"),
         Binding("f", "favorite", "Keep"),
-        Binding("b", "branch", "Differently from …"),
-        Binding("n", "pick_words", "Pick the words"),
-        Binding("a", "aloud", "Read aloud"),
-        Binding("t", "tellings", "All tellings"),
-        Binding("e", "export", "Export"),
+        Binding("b", "branch", "Change"),
+        Binding("n", "pick_words", "Words"),
+        Binding("a", "aloud", "Aloud"),
         Binding("plus,equals_sign", "pace(1)", "Quicker", key_display="+"),
         Binding("minus", "pace(-1)", "Slower", key_display="-"),
+        Binding("m", "app.go('make')", "New"),
+        Binding("e", "export", "Export"),
+        Binding("t", "tellings", "Tellings"),
         Binding("end", "newest", "Newest word", show=False),
         Binding("escape", "leave", "Back", key_display="Esc"),
-        Binding("m", "app.go('make')", "Another story"),
         Binding("l", "app.go('library')", "Library", show=False),
     ]
 
@@ -209,10 +210,8 @@ class PageScreen(PlaceScreen):
             return
         if self._keeping is None:
             self._keeping = record.id
-            self.tales.shelf.begin(record)
             self.refresh_bindings()
-        else:
-            self.tales.shelf.tell_on(record)
+        self.tales.shelf.keep(record)
         self._kept_to = self.reading.shown
 
     def _told(self, live: LiveTelling) -> None:
@@ -262,8 +261,8 @@ class PageScreen(PlaceScreen):
     def _finish(self, story: Story) -> None:
         self.story = story
         self._keeping = story.id
-        self.tales.shelf.finish(story)
-        self.tales.memory.story = story.id
+        self.tales.shelf.keep(story)
+        self.tales.shelf.leave(story.id, len(story.text))
         if not self._title:
             self._title = title_of(story.text)
         self.view.entitle(self._title)
@@ -341,6 +340,7 @@ class PageScreen(PlaceScreen):
             "favorite": mode in ("telling", "resting") and self._keeping is not None,
             "branch": mode in ("telling", "resting") and bool(self.reading.shown),
             "pick_words": mode in ("telling", "resting"),
+            "pace": mode == "telling",
             "tellings": resting and told,
             "export": resting and told,
             "aloud": mode in ("telling", "resting") and bool(self.reading.text),
@@ -480,6 +480,9 @@ class PageScreen(PlaceScreen):
 
     def action_pace(self, step: int) -> None:
         self.tales.set_pace(next_pace(self.tales.pace_setting, step))
+
+    def pace_changed(self) -> None:
+        """The pace was set, here or in the command palette."""
         self.reading.pace = self.tales.pace
         self._say_facts()
 

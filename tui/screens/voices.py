@@ -38,10 +38,10 @@ Each voice is a tiny model that lives on this machine.
   you learn whose it was. The tally is kept.
 """
     BINDINGS: ClassVar[list[Any]] = [
-        Binding("enter", "speak", "Let it tell", key_display="Enter"),
+        Binding("enter", "speak", "Let it tell", key_display="Enter", priority=True),
         Binding("x", "measure", "Measure"),
         Binding("w", "duel", "Duel"),
-        Binding("f5", "app.go('grownups')", "Grown-ups"),
+        Binding("f5", "app.go('grownups')", "Grown-ups", key_display="F5"),
         Binding("escape", "app.go('make')", "Back", key_display="Esc"),
     ]
 
@@ -83,10 +83,10 @@ Each voice is a tiny model that lives on this machine.
         table: DataTable[str] = self.query_one(DataTable)
         row = table.cursor_row
         table.clear()
-        memory = self.tales.memory
+        memory, duels = self.tales.memory, self.tales.shelf.duels()
         for number, voice in enumerate(self.voices):
             speed = memory.speeds.get(voice.digest, {})
-            won, lost, drawn = memory.duels.get(voice.digest, [0, 0, 0])
+            won, lost, drawn = duels.get(voice.digest, (0, 0, 0))
             here = voice.digest and voice.digest == self.tales.voice_digest
             table.add_row(
                 "●" if here else "×" if voice.trouble else " ",

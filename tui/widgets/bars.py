@@ -49,7 +49,6 @@ class TopBar(Horizontal):
     TopBar > Place:hover { color: $ink; background: $chosen; pointer: pointer; }
     TopBar > Place.-here { color: $ink; text-style: bold underline; }
     TopBar > .voice { width: 1fr; text-align: right; text-overflow: ellipsis; text-wrap: nowrap; }
-    .-narrow TopBar > .house, .-narrow TopBar > .voice { display: none; }
     """
 
     def __init__(self, here: str = "") -> None:

@@ -72,7 +72,7 @@ class Chips(ItemGrid):
     def __init__(
         self, labels: dict[str, str], *, id: str, on: tuple[str, ...] = (), one: bool = False
     ) -> None:
-        widest = max(map(len, labels.values())) + 4
+        widest = max(map(len, labels.values())) + 5
         super().__init__(id=id, min_column_width=widest, regular=True)
         self._labels, self._on, self.one = labels, on, one
 

@@ -47,13 +47,13 @@ storyteller tell on, **Esc** leaves the story as it is.
     can_focus = True
     BINDINGS: ClassVar[list[Any]] = [
         *(Binding(str(n), f"pick({n - 1})", f"{n}", show=False) for n in range(1, OFFERED + 1)),
+        Binding("enter", "tell_on", "Storyteller, tell on!", key_display="Enter"),
         Binding("0", "others", "Others"),
         Binding("full_stop", "stop_here", "Full stop", key_display="."),
         Binding("s", "turns", "Words or turns"),
-        Binding("enter", "tell_on", "Storyteller, tell on!", key_display="Enter"),
     ]
     DEFAULT_CSS = """
-    Choices { height: auto; padding: 0 2; background: $field; border-top: solid $line; }
+    Choices { height: auto; padding: 0 2; background: $field; }
     Choices ItemGrid { height: auto; grid-gutter: 0 1; }
     Choices Button { width: 1fr; text-align: left; content-align: left middle; }
     Choices .ask { color: $hush; }

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tinytales.tui.shelf import Entry
+from tinytales.library import Entry
 
 #: Rows fetched at once: a screenful and its neighbors.
 PAGE = 100
@@ -64,6 +64,7 @@ class StoryList(ScrollView):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self.when: Callable[[str], str] = lambda created: created[:10]
         self.count = 0
         self.cursor = 0
         self.marked: dict[str, str] = {}  # id -> title
@@ -106,15 +107,15 @@ class StoryList(ScrollView):
     # -- moving ----------------------------------------------------------------------------------
 
     def action_move(self, step: int) -> None:
-        self._go(self.cursor + step)
+        self.go(self.cursor + step)
 
     def action_page(self, step: int) -> None:
-        self._go(self.cursor + step * max(1, self.scrollable_content_region.height - 1))
+        self.go(self.cursor + step * max(1, self.scrollable_content_region.height - 1))
 
     def action_edge(self, step: int) -> None:
-        self._go(0 if step < 0 else self.count - 1)
+        self.go(0 if step < 0 else self.count - 1)
 
-    def _go(self, row: int) -> None:
+    def go(self, row: int) -> None:
         row = max(0, min(row, self.count - 1))
         if row != self.cursor:
             self.cursor = row
@@ -137,7 +138,7 @@ class StoryList(ScrollView):
         if row >= self.count:
             return
         again = row == self.cursor
-        self._go(row)
+        self.go(row)
         entry = self.current
         if entry is not None and (again or event.chain > 1):
             self.post_message(self.Opened(entry))
@@ -160,8 +161,10 @@ class StoryList(ScrollView):
             hush = type(base)()
         mark = "●" if entry.id in self.marked else " "
         love = "♥" if entry.favorite else " "
-        facts = f"  {entry.words} words   {entry.when}" if width >= 56 else f"  {entry.when}"
-        room = max(4, width - 5 - cell_len(facts) - 1)
+        facts = f"{self.when(entry.created):>11} "
+        if width >= 56:
+            facts = f"{entry.words:>6} words {facts}"
+        room = max(4, width - 3 - cell_len(facts))
         title = entry.title if cell_len(entry.title) <= room else shorten(entry.title, room)
         return Strip(
             [

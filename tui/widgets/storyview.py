@@ -64,9 +64,9 @@ class StoryView(ScrollView):
     """A story on a page. Set `text` and `shown`; call `show` with both as they grow."""
 
     HELP = """\
-## The page
+## The story
 
-The story stands here. **Up**, **Down**, **PageUp** and **PageDown** turn back and forth while it is
+**Up**, **Down**, **PageUp** and **PageDown** turn back and forth while it is
 being told; **End** goes to the newest word again. Click a sentence to tell it differently from
 there.
 """

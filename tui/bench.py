@@ -1,0 +1,294 @@
+"""Is the app quick? Measured in a real pseudo-terminal, with the app as families have it.
+
+    python -m tinytales.tui.bench                    all, one minute of streaming
+    python -m tinytales.tui.bench --seconds 10       a shorter stream
+    python -m tinytales.tui.bench start library      only these
+
+start     process start to the first usable picture; Enter to the first word (with --model or the
+          shipped voice; a rehearsal where there is none, and the report says so)
+stream    500 tokens a second: share of one core, longest time the interface stood still, key to
+          effect (95th percentile)
+library   10,000 stories: open, search
+
+The child process writes its times (CLOCK_MONOTONIC, the same clock for both) into a file; this
+process plays the terminal: it reads everything and presses the keys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TARGETS = {
+    "first picture, s": 0.8,
+    "first word after Enter, s": 0.3,
+    "share of one core, %": 35,
+    "longest frame, ms": 120,
+    "key to effect, p95, ms": 60,
+    "open 10,000 stories, s": 0.3,
+    "search 10,000 stories, s": 0.3,
+}
+KEY_EVERY = 0.21
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tinytales.tui.bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("what", nargs="*", help="start, stream, library; default: all")
+    parser.add_argument("--seconds", type=float, default=60, help="how long to stream")
+    parser.add_argument("--rate", type=float, default=500, help="tokens a second")
+    parser.add_argument("--stories", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=5, help="starts; the median counts")
+    parser.add_argument("--model", type=Path, default=None)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--inside", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--log", type=Path, default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.inside:
+        {"start": start_inside, "stream": stream_inside}[options.inside](options)
+        return
+    figures: dict[str, Any] = {}
+    for name, measure in (("start", start), ("stream", stream), ("library", library)):
+        if not options.what or name in options.what:
+            figures |= measure(options)
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        target = TARGETS.get(name)
+        against = "" if target is None else f"   (target: at most {target:g})"
+        print(f"{name:<32} {value if isinstance(value, str) else f'{value:.3g}'}{against}")
+
+
+# -- the terminal ----------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A child process in a pseudo-terminal of 100 x 32; `wait` reads what it draws."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        self.log = log
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 32, 100, 0, 0))
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment |= {"TINYTALES_DATA_DIR": str(log.parent), "LANG": "C.UTF-8"}
+        environment.pop("NO_COLOR", None)
+        self.started = time.monotonic()
+        self._child = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment,
+            start_new_session=True, close_fds=True,
+        )  # fmt: skip
+        os.close(slave)
+
+    def wait(self, until: Callable[[], bool], seconds: float) -> bool:
+        """Read until `until` says so."""
+        end = time.monotonic() + seconds
+        while not until():
+            left = end - time.monotonic()
+            if left <= 0 or self._child.poll() is not None:
+                return until()
+            if select.select([self._master], [], [], min(left, 0.01))[0]:
+                with contextlib.suppress(OSError):
+                    os.read(self._master, 65536)
+        return True
+
+    def press(self, keys: bytes) -> float:
+        now = time.monotonic()
+        os.write(self._master, keys)
+        return now
+
+    def times(self, name: str) -> list[float]:
+        """What the child has logged under `name`."""
+        try:
+            lines = self.log.read_text().splitlines()
+        except OSError:
+            return []
+        return [float(value) for key, _, value in (x.partition(" ") for x in lines) if key == name]
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+        os.close(self._master)
+
+
+def child(options: argparse.Namespace, inside: str, log: Path, *more: str) -> list[str]:
+    command = [sys.executable, "-m", "tinytales.tui.bench", "--inside", inside, "--log", str(log)]
+    if options.model is not None:
+        command += ["--model", str(options.model.absolute())]
+    return [*command, *more]
+
+
+def note(log: Path, name: str, value: float) -> None:
+    with log.open("a") as file:
+        file.write(f"{name} {value!r}\n")
+
+
+# -- start -----------------------------------------------------------------------------------------
+
+
+def start(options: argparse.Namespace) -> dict[str, Any]:
+    pictures, words, rehearsed = [], [], False
+    for _ in range(options.runs):
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "log"
+            terminal = Terminal(child(options, "start", log), log)
+            try:
+                if not terminal.wait(lambda: bool(terminal.times("picture")), 20):
+                    raise SystemExit("the app drew nothing within 20 s")
+                pictures.append(terminal.times("picture")[0] - terminal.started)
+                terminal.wait(lambda: bool(terminal.times("awake")), 20)
+                pressed = terminal.press(b"\r")
+                if terminal.wait(lambda: bool(terminal.times("word")), 20):
+                    words.append(terminal.times("word")[0] - pressed)
+                rehearsed = bool(terminal.times("rehearsed"))
+            finally:
+                terminal.close()
+    figures: dict[str, Any] = {
+        "first picture, s": sorted(pictures)[len(pictures) // 2],
+        "first word after Enter, s": sorted(words)[len(words) // 2] if words else float("nan"),
+    }
+    return figures | ({"note": "no voice here: a rehearsal told"} if rehearsed else {})
+
+
+def start_inside(options: argparse.Namespace) -> None:
+    """The command line as it is, with an app that notes when things are on the screen."""
+    from tinytales.cli import main as command_line
+    from tinytales.tui import app as module
+    from tinytales.tui.widgets.storyview import StoryView
+
+    log = options.log
+
+    class Noting(module.TinytalesApp):
+        def _after_first_picture(self) -> None:
+            note(log, "picture", time.monotonic())
+            super()._after_first_picture()
+
+        def _say_voice(self) -> None:
+            super()._say_voice()
+            if self.teller is not None or self.voice_error is not None:
+                if self.teller is None:
+                    from tinytales.tui.rehearsal import Rehearsal
+
+                    self.teller, self.voice_error = Rehearsal(), None  # type: ignore[assignment]
+                    note(log, "rehearsed", 1)
+                note(log, "awake", time.monotonic())
+
+    show = StoryView.show
+
+    def noting(view: StoryView, text: str, shown: int, lit: tuple[int, int] = (0, 0)) -> None:
+        show(view, text, shown, lit)
+        if shown:
+            view.call_after_refresh(lambda: note(log, "word", time.monotonic()))
+            StoryView.show = show  # type: ignore[method-assign]
+
+    StoryView.show = noting  # type: ignore[method-assign]
+    module.TinytalesApp = Noting  # type: ignore[misc]
+    command_line.run(["app", *(["--model", str(options.model)] if options.model else [])])
+
+
+# -- stream ----------------------------------------------------------------------------------------
+
+
+def stream(options: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        more = ["--seconds", str(options.seconds), "--rate", str(options.rate)]
+        terminal = Terminal(child(options, "stream", log, *more), log)
+        presses: list[float] = []
+        try:
+            terminal.wait(lambda: bool(terminal.times("telling")), 20)
+            while not terminal.times("done"):
+                presses.append(terminal.press(b"f"))
+                pause = time.monotonic() + KEY_EVERY
+                terminal.wait(lambda end=pause: time.monotonic() > end, 1)  # type: ignore[misc]
+                if len(presses) > (options.seconds + 30) / KEY_EVERY:
+                    break
+            effects = terminal.times("effect")
+            delays = sorted(b - a for a, b in zip(presses, effects, strict=False))
+            wall, cpu = terminal.times("wall")[0], terminal.times("cpu")[0]
+            return {
+                "tokens shown": terminal.times("tokens")[0],
+                "tokens a second": terminal.times("tokens")[0] / wall,
+                "share of one core, %": 100 * cpu / wall,
+                "longest frame, ms": 1000 * max(terminal.times("stall")),
+                "key to effect, median, ms": 1000 * delays[len(delays) // 2],
+                "key to effect, p95, ms": 1000 * delays[int(len(delays) * 0.95)],
+                "keys": float(len(delays)),
+            }
+        finally:
+            terminal.close()
+
+
+def stream_inside(options: argparse.Namespace) -> None:
+    from tinytales.prompt import StoryPrompt
+    from tinytales.settings import Settings
+    from tinytales.tui.app import TinytalesApp
+    from tinytales.tui.rehearsal import Rehearsal
+    from tinytales.tui.screens.page import PageScreen
+
+    log = options.log
+    tokens = int(options.seconds * options.rate)
+    teller = Rehearsal(tokens_per_second=options.rate, tokens=tokens)
+
+    class Streaming(TinytalesApp):
+        def _after_first_picture(self) -> None:
+            super()._after_first_picture()
+            self.tell(StoryPrompt())
+            self.run_worker(self._watch())
+
+        async def _watch(self) -> None:
+            while self.screen is not self.page or not self.page.reading.shown:
+                await asyncio.sleep(0.01)
+            note(log, "telling", time.monotonic())
+            wall, cpu, longest = time.perf_counter(), time.process_time(), 0.0
+            while self.page.mode == "telling":
+                before = time.perf_counter()
+                await asyncio.sleep(0.005)
+                longest = max(longest, time.perf_counter() - before - 0.005)
+            note(log, "wall", time.perf_counter() - wall)
+            note(log, "cpu", time.process_time() - cpu)
+            note(log, "stall", longest)
+            story = self.page.story
+            note(log, "tokens", story.tokens if story is not None else 0)
+            note(log, "done", 1)
+
+    favorite = PageScreen.action_favorite
+
+    def noting(page: PageScreen) -> None:
+        favorite(page)
+        page.call_after_refresh(lambda: note(log, "effect", time.monotonic()))
+
+    PageScreen.action_favorite = noting  # type: ignore[method-assign]
+    Streaming(
+        settings=Settings(pace=0),
+        open_teller=lambda _path, _settings: teller,  # type: ignore[arg-type,return-value]
+    ).run()
+
+
+# -- library ---------------------------------------------------------------------------------------
+
+
+def library(options: argparse.Namespace) -> dict[str, Any]:
+    return {}
+
+
+if __name__ == "__main__":
+    main()
