@@ -125,6 +125,16 @@ def serve() -> Iterator[Any]:
         each.close()
 
 
+@pytest.fixture(scope="module")
+def still() -> Iterator[tuple[Slow, Any]]:
+    """One server for the tests that only ask and read: its teller, and a plain HTTP client."""
+    teller = Slow()
+    served = Served(teller)
+    with httpx.Client(base_url=served.url) as client:
+        yield teller, client
+    served.close()
+
+
 # ---------------------------------------------------------------- a real voice
 
 
@@ -281,11 +291,11 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_said_in_openais_form(serve: Any, case: str) -> None:
+def test_what_is_wrong_is_said_in_openais_form(still: tuple[Slow, Any], case: str) -> None:
     change, status, said = BAD[case]
     body = json.dumps({"model": "slow", "prompt": "One day"} | change)
-    teller = Slow()
-    answer = httpx.post(serve(teller).url + "/v1/completions", content=body)
+    teller, client = still
+    answer = client.post("/v1/completions", content=body)
     error = answer.json()["error"]
     assert answer.status_code == status
     assert set(error) == {"message", "type", "param", "code"}
@@ -309,18 +319,17 @@ def test_what_is_wrong_is_said_in_openais_form(serve: Any, case: str) -> None:
     ],
 )
 def test_bad_bodies_and_addresses(
-    serve: Any, method: str, path: str, body: bytes, status: int
+    still: tuple[Slow, Any], method: str, path: str, body: bytes, status: int
 ) -> None:
-    answer = httpx.request(method, serve(Slow()).url + path, content=body)
+    answer = still[1].request(method, path, content=body)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
 
 
-def test_a_page_that_calls_this_machine_by_another_name_is_refused(serve: Any) -> None:
-    served = serve(Slow())
-    answer = httpx.get(served.url + "/v1/models", headers={"host": "evil.example"})
-    assert answer.status_code == 400
-    assert httpx.get(served.url + "/health").json()["status"] == "ok"
+def test_a_page_that_calls_this_machine_by_another_name_is_refused(still: tuple[Slow, Any]) -> None:
+    _, client = still
+    assert client.get("/v1/models", headers={"host": "evil.example"}).status_code == 400
+    assert client.get("/health").json()["status"] == "ok"
 
 
 # ---------------------------------------------------------------- one engine, many clients
