@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from tinytales.errors import TinytalesError
+from tinytales.train.corpus.readers import read_documents as corpus_documents
 from tinytales.train.model import Llama
 
 
@@ -104,36 +106,17 @@ def _score(model: Llama, pieces: list[tuple[list[int], int]], device: torch.devi
 
 
 def read_documents(path: Path) -> dict[str, list[str]]:
-    """The texts of a JSON Lines file (xz, gz or plain) by their `source`, or of a plain text file.
+    """The texts of a file (whatever `tinytales corpus build` reads) by their `source`.
 
     Raises:
-        TinytalesError: the file is missing or holds no text.
+        TinytalesError: the file is missing, is no text, or holds none.
     """
-    import gzip
-    import json
-    import lzma
-
-    from tinytales.errors import TinytalesError
-
-    opener = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
+    if not path.is_file():
+        raise TinytalesError(f"{path} is missing", hint="give a text to measure on")
     grouped: dict[str, list[str]] = {}
-    try:
-        with opener(path, "rt", encoding="utf-8") as file:  # type: ignore[operator]
-            if ".jsonl" in path.name:
-                for line in file:
-                    record = json.loads(line)
-                    grouped.setdefault(str(record.get("source", path.stem)), []).append(
-                        record["text"]
-                    )
-            else:
-                texts = [t.strip() for t in file.read().split("<|endoftext|>")]
-                grouped[path.stem] = [t for t in texts if t]
-    except FileNotFoundError as error:
-        raise TinytalesError(f"{path} is missing", hint="give a text to measure on") from error
-    except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
-        raise TinytalesError(
-            f"{path} cannot be read: {error}", hint="JSON Lines with `text`, or plain text"
-        ) from error
-    if not any(grouped.values()):
+    for document in corpus_documents(path):
+        if document["text"].strip():
+            grouped.setdefault(str(document.get("source", path.stem)), []).append(document["text"])
+    if not grouped:
         raise TinytalesError(f"{path} holds no text", hint="give a text to measure on")
     return grouped

@@ -7,10 +7,13 @@
 
 Three passes, each streaming: clean every text into a spool on disk, learn the vocabulary from the
 spool, render and encode it. All is written into a sibling folder that is renamed when it is whole.
+
+    tinytales corpus build --recipe corpus-originals --out runs/corpus
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -30,41 +33,79 @@ from tinytales.train.corpus.labels import Document, Renderer, label
 from tinytales.train.corpus.readers import read_documents
 from tinytales.train.corpus.recipe import CorpusRecipe, Source, find_files
 from tinytales.train.corpus.rename import rename
-from tinytales.train.corpus.tokenizer import END_ID, train_tokenizer
+from tinytales.train.corpus.tokenizer import END_ID, load_tokenizer, train_tokenizer
 
+MANIFEST = "corpus.json"
 FORMAT_VERSION = 1
 BATCH = 512  # documents encoded at once
 Report = Callable[[str], None]
 
 
 def build(
-    recipe: CorpusRecipe, base: Path, out: Path, *, overwrite: bool = False, report: Report = print
+    recipe: CorpusRecipe,
+    base: Path,
+    out: Path,
+    *,
+    tokenizer: Path | None = None,
+    overwrite: bool = False,
+    report: Report = print,
 ) -> dict[str, Any]:
     """Build the corpus of `recipe`, whose globs are relative to `base`, into the folder `out`.
 
-    Returns what was written to corpus.json. `report` is told, in words, how far it is.
+    With `tokenizer` a vocabulary that is there is used instead of learning one. `report` is told in
+    words how far it is. Returns what was written to corpus.json.
 
     Raises:
         CorpusError: a text that cannot be read, a vocabulary too large for the text, `out` exists.
     """
-    if out.exists() and not (overwrite and (out / "corpus.json").is_file()):
+    if out.exists() and not (overwrite and (out / MANIFEST).is_file()):
         raise CorpusError(
             f"{out} exists already",
-            hint="choose another folder, or add --replace to build a corpus anew",
+            hint="choose another folder; --replace builds anew what is a corpus",
         )
     files = {source.name: find_files(source.files, base) for source in recipe.source}
-    building = out.with_name(f".{out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    try:
-        manifest = _build_into(building, recipe, base, files, report)
-        if out.exists():
-            shutil.rmtree(out)
-        building.rename(out)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+    ready = load_tokenizer(tokenizer) if tokenizer else None
+    with _building(out) as folder:
+        manifest = _build_into(folder, recipe, base, files, ready, report)
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return manifest
+
+
+@contextlib.contextmanager
+def _building(out: Path) -> Iterator[Path]:
+    """A sibling of `out` to write into; takes its place when all went well, else is removed.
+
+    What a killed build left there is swept away; a build that is still at work is an error.
+    """
+    folder = out.with_name(f".{out.name}.building")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass  # Windows has no flock: two builds into one folder are not noticed there
+        except OSError as error:
+            raise CorpusError(
+                f"another build is at work on {out}", hint="wait for it, or choose another --out"
+            ) from error
+        for left in folder.iterdir():
+            if left.name != "lock":
+                left.unlink()
+        try:
+            yield folder
+            (folder / "lock").unlink()
+            old = out.with_name(f".{out.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            if out.exists():
+                out.rename(old)
+            folder.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 @dataclass
@@ -78,7 +119,12 @@ class _Tally:
 
 
 def _build_into(
-    folder: Path, recipe: CorpusRecipe, base: Path, files: dict[str, list[Path]], report: Report
+    folder: Path,
+    recipe: CorpusRecipe,
+    base: Path,
+    files: dict[str, list[Path]],
+    tokenizer: Any,
+    report: Report,
 ) -> dict[str, Any]:
     started = time.monotonic()
     notes: list[str] = []
@@ -107,14 +153,15 @@ def _build_into(
                 hint="dropped: " + ", ".join(f"{n} {why}" for why, n in tally.dropped.items()),
             )
 
-    report(f"learning {recipe.vocab_size} tokens")
     renderer = Renderer(recipe, frequency)
-    first = (
-        text
-        for source in recipe.source
-        for text, _ in _render(folder, replace(source, renderings=1), renderer, recipe.seed)
-    )
-    tokenizer = train_tokenizer(first, recipe.vocab_size)
+    if tokenizer is None:
+        report(f"learning {recipe.vocab_size} tokens")
+        first = (
+            text
+            for source in recipe.source
+            for text, _ in _render(folder, replace(source, renderings=1), renderer, recipe.seed)
+        )
+        tokenizer = train_tokenizer(first, recipe.vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
 
     sources = []
@@ -137,7 +184,7 @@ def _build_into(
         )
         _spool(folder, source).unlink()
         report(f"{source.name}: {packed['renderings']} renderings, {packed['tokens']} tokens")
-    manifest = {
+    return {
         "format_version": FORMAT_VERSION,
         "vocab_size": tokenizer.get_vocab_size(),
         "tokenizer_sha256": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
@@ -147,9 +194,6 @@ def _build_into(
         "notes": notes,
         "sources": sources,
     }
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    (folder / "corpus.json").write_text(text + "\n", encoding="utf-8")
-    return manifest
 
 
 def _clean(

@@ -22,7 +22,7 @@ FAULTS: dict[str, str] = {
     "too short": "fewer words than min_words",
     "too long": "more words than max_words",
     "not English": "few English function words, or other scripts",
-    "several stories": "a second beginning within the text",
+    "several stories": "a second beginning, or text after The End",
     "cut ending": "no end of a sentence at the end",
     "unsafe": "not for children (tinytales.safety)",
     "held out": "shares runs of 13 words with the held-out text",
@@ -36,11 +36,13 @@ _PLAIN = str.maketrans(
 )  # fmt: skip
 _SUSPECT = re.compile(r"[^\x00-\x7f]|&[a-z#]+\w*;")
 _ENGLISH = frozenset("the a and to was of in he she it they his her said with is you on i".split())
+#: How a tale begins, or the line that ends one.
 _BEGINNING = re.compile(
     r"^(?:Once upon a time|Once there (?:was|were)|There (?:once )?was once|Long ago)\b",
     re.MULTILINE,
 )
-_MARKUP = re.compile(r"^(?:#+ |\*\*|---|===|The end\.?$|THE END\.?$)", re.MULTILINE | re.IGNORECASE)
+_ENDING = re.compile(r"^\W*the end\W*\n", re.MULTILINE | re.IGNORECASE)
+_TITLE_CHARS = 200  # so much may stand before the first beginning: a title, a dedication
 
 
 def mend(text: str) -> str:
@@ -65,7 +67,8 @@ def fault(text: str, source: Source, unsafe: Callable[[str], bool]) -> str:
         return "too long"
     if not is_english(text, words):
         return "not English"
-    if any(match.start() > 0 for match in _BEGINNING.finditer(text)):
+    later = (match.start() > _TITLE_CHARS for match in _BEGINNING.finditer(text))
+    if any(later) or _ENDING.search(text):
         return "several stories"
     if not ends_sentence(text):
         return "cut ending"
