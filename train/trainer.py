@@ -31,6 +31,7 @@ from tinytales.errors import TinytalesError
 from tinytales.train.checkpoint import load_model, load_state, save_checkpoint
 from tinytales.train.data import Batches, PreparedCorpus
 from tinytales.train.evaluate import read_documents, score_documents
+from tinytales.train.meter import Clock, Meter, peak_flops
 from tinytales.train.model import Llama
 from tinytales.train.optim import make_optimizers, rate, set_rate
 from tinytales.train.recipe import Recipe
@@ -87,10 +88,10 @@ class Trainer:
         """Train to the end (or to a signal); the folder of the last checkpoint."""
         run = self.recipe.run
         self._forward = self._prepare()
-        clock = _Clock(run.save_minutes, run.eval_minutes, run.sample_minutes)
+        clock = Clock(run.save_minutes, run.eval_minutes, run.sample_minutes)
         started, before = time.monotonic(), self.worked
         peak = peak_flops(self.device, run.precision) if self.leads else 0.0
-        meter = _Meter(self.recipe, peak, self.world)
+        meter = Meter(self.recipe, peak, self.world)
         with self._signals():
             while self.progress() < 1 and not self._any(self._stop is not None):
                 self._enter_final_phase()
@@ -188,7 +189,7 @@ class Trainer:
 
     # -- measuring and saving ---------------------------------------------------------------------
 
-    def _measure(self, meter: _Meter, limit: int = 0) -> dict[str, float]:
+    def _measure(self, meter: Meter, limit: int = 0) -> dict[str, float]:
         """Bits per byte on dev, by source (of the averaged weights, if there are any)."""
         found: dict[str, float] = {}
         if self.leads:
@@ -228,7 +229,7 @@ class Trainer:
             dist.barrier()
         return folder
 
-    def _finish(self, meter: _Meter) -> Path:
+    def _finish(self, meter: Meter) -> Path:
         folder = self.out / "final"
         self.save()
         if self.leads:
@@ -400,59 +401,6 @@ class Trainer:
             file.write(json.dumps(record) + "\n")
 
 
-class _Clock:
-    """When the next checkpoint, measurement and sample are due. The first sample comes soon."""
-
-    def __init__(self, save: float, evaluate: float, sample: float) -> None:
-        self.every = {"save": save * 60, "eval": evaluate * 60, "sample": sample * 60}
-        now = time.monotonic()
-        self.next = {what: now + seconds for what, seconds in self.every.items()}
-
-    def due(self, what: str) -> bool:
-        if self.every[what] <= 0 or time.monotonic() < self.next[what]:
-            return False
-        self.next[what] = time.monotonic() + self.every[what]
-        return True
-
-
-class _Meter:
-    """The live line on stderr: how far, how well, how fast, how long still."""
-
-    def __init__(self, recipe: Recipe, peak: float, world: int) -> None:
-        self.recipe, self.peak, self.world = recipe, peak * world, world
-        self.speed = 0.0
-        self._last: tuple[float, int] | None = None
-        self._shown = 0.0
-        self._live = sys.stderr.isatty()
-
-    def line(self, trainer: Trainer, share: float) -> str:
-        now = time.monotonic()
-        if self._last is not None and now > self._last[0]:
-            speed = (trainer.tokens - self._last[1]) / (now - self._last[0])
-            self.speed = speed if not self.speed else 0.9 * self.speed + 0.1 * speed
-        self._last = (now, trainer.tokens)
-        done = trainer.progress()
-        left = trainer.worked / done * (1 - done) if done else 0.0
-        flops = self.recipe.model.flops_per_token(trainer.batches.sequence) * self.speed
-        used = f" · {flops / self.peak:.0%} of peak" if self.peak else ""
-        return (
-            f"{done:6.1%} · step {trainer.step} · loss {trainer.loss:.3f} · rate {share:.2f} · "
-            f"{self.speed:,.0f} tokens/s{used} · {memory_mb():,.0f} MB · {_clock_time(left)} left"
-        )
-
-    def due(self, step: int) -> bool:
-        """Log the first steps, then every tenth; on no terminal show one line a half minute."""
-        return step <= 10 or step % 10 == 0
-
-    def show(self, line: str, keep: bool = False) -> None:
-        if self._live:
-            end = "\n" if keep else ""
-            print(f"\r\x1b[2K{line}", end=end, file=sys.stderr, flush=True)
-        elif keep or time.monotonic() - self._shown > 30:
-            self._shown = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
-
-
 def list_checkpoints(out: Path) -> list[Path]:
     """The whole checkpoints of a run, oldest first."""
     folder = out / "checkpoints"
@@ -478,37 +426,6 @@ def pick_device(name: str) -> torch.device:
 def autocast(device: torch.device, precision: str) -> Any:
     enabled = precision == "bf16"
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
-def peak_flops(device: torch.device, precision: str, size: int = 1024) -> float:
-    """What the machine reaches in one large matrix product: measured, in a fraction of a second."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    size = size if device.type == "cpu" else 8 * size
-    a = torch.ones(size, size, dtype=dtype, device=device)  # random ones would move the dice
-    best = math.inf
-    for _ in range(6):
-        start = time.perf_counter()
-        a @ a
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
-
-
-def memory_mb() -> float:
-    """Peak resident memory of this process."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
-
-
-def _clock_time(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"
 
 
 def _say(leads: bool, line: str) -> None:

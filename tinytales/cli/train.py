@@ -3,6 +3,7 @@
 tinytales train --recipe smoke
 tinytales train --recipe storyteller --set data.corpus=prepared --out runs/mine
 tinytales train --resume runs/mine
+tinytales train plot runs/mine runs/other --out curves.png
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, invoke_without_command=True)
 
 
-@app.command()
+@app.callback()
 def train(
+    ctx: typer.Context,
     recipe: Annotated[
         str, typer.Option(help="A recipe's name (see --recipes) or a .toml file.")
     ] = "smoke",
@@ -30,8 +32,10 @@ def train(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes.")] = False,
-) -> int:
+) -> None:
     """Train a tiny model; Ctrl-C saves and leaves, --resume goes on."""
+    if ctx.invoked_subcommand is not None:
+        return
     from tinytales.errors import require
 
     require("torch", "train")
@@ -46,7 +50,7 @@ def train(
                 f"{name:<16} {shape.hidden_size:>5} x {shape.layers:<2} "
                 f"{count['total']:>11,} parameters, {count['embedding']:,} of them embedding"
             )
-        return 0
+        return
     if resume is not None:
         chosen = load_recipe(str(resume / "recipe.toml"), changes or ())
         folder, stopped = run.resume(chosen, resume)
@@ -56,5 +60,21 @@ def train(
     print(folder)
     if stopped is not None:
         print(f"stopped by {signal.Signals(stopped).name}", file=sys.stderr)
-        return 128 + stopped
-    return 0
+        raise typer.Exit(128 + stopped)
+
+
+@app.command()
+def plot(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path(
+        "curves.png"
+    ),
+) -> None:
+    """Draw loss curves side by side, and print where they ended."""
+    from tinytales.errors import require
+
+    require("matplotlib", "train")
+    from tinytales.train.plot import draw, table
+
+    print(table(draw(runs, out)))
+    print(out, file=sys.stderr)

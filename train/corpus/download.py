@@ -134,8 +134,8 @@ def _fetch(
     """Download one file, going on from what is there."""
     httpx = require("httpx", "train")
     target = out / file.name
-    if target.is_file() and target.stat().st_size == file.size:
-        if _checksum(target, file) == file.checksum:
+    if target.exists():
+        if _size(target) == file.size and _checksum(target, file) == file.checksum:
             progress(file.name, file.size, file.size)
             return target
         raise CorpusError(f"{target} is there and differs", hint="move it away to get it anew")
@@ -178,7 +178,7 @@ def _take_up(client: Any, file: RemoteFile, part: Path, progress: Progress) -> N
             raise CorpusError(f"{file.url}: the server sent another part than was asked for")
         with part.open("ab" if resumed else "wb") as disk:
             done = have if resumed else 0
-            for chunk in response.iter_bytes(CHUNK):
+            for chunk in response.iter_raw():  # as it comes: what is buffered is lost by a cut
                 done += disk.write(chunk)
                 progress(file.name, done, file.size)
                 if done > file.size:
