@@ -1,0 +1,270 @@
+"""How fast a bundle is on this machine: start, first token, prefill, decode, sampling, memory, batch.
+
+    tinytales bench                       # the shipped bundle
+    tinytales bench --model storyteller-int4 --threads 1,2 --json
+
+Every figure is measured in processes of its own; nothing here asserts on time. Comparisons with other
+runtimes are in tinytales.export.peers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from tinytales.errors import TinytalesError
+
+if TYPE_CHECKING:
+    from tinytales.bundle import Bundle
+    from tinytales.engine.base import Engine
+
+#: A story's size: tokens of the prompt, and tokens told after it.
+PROMPT, STORY = 32, 192
+BATCH = 16
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on."""
+    import onnxruntime
+
+    name = platform.processor() or platform.machine()
+    about = Path("/proc/cpuinfo")
+    if about.is_file():
+        lines = [x for x in about.read_text().splitlines() if x.startswith("model name")]
+        name = lines[0].partition(":")[2].strip() if lines else name
+    return {
+        "cpu": name,
+        "cores": str(len(usable_cores())),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def usable_cores() -> list[int]:
+    """The cores that this process may run on (`taskset` narrows them)."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def prompt_tokens(vocab_size: int) -> list[int]:
+    return [0, *((7 * i + 1) % vocab_size for i in range(1, PROMPT))]
+
+
+def measure_bundle(
+    bundle: Bundle, threads: Sequence[int], say: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """All figures of one bundle: seconds, tokens a second, bytes."""
+    report: dict[str, Any] = {
+        "bundle": bundle.name,
+        "quantization": bundle.manifest.quantization,
+        "bundle_bytes": bundle.size,
+    }
+    say("process start to first words")
+    report |= measure_start(bundle.path)
+    for count in threads:
+        say(f"engine, {count} thread{'s' if count > 1 else ''}")
+        report[f"threads_{count}"] = in_process("engine_figures", str(bundle.path), count)
+    say("a story's sampling, and 16 stories at once")
+    report["story"] = in_process("story_figures", str(bundle.path), threads[0])
+    report["batch"] = in_process("batch_figures", str(bundle.path), threads[0])
+    return report
+
+
+def in_process(function: str, *arguments: Any, python: str = sys.executable) -> Any:
+    """Call a function of this module in a fresh process; what it returns, through JSON.
+
+    Raises:
+        TinytalesError: the process failed, with its last line.
+    """
+    code = (
+        "import json, sys; from tinytales import bench;"
+        "print(json.dumps(getattr(bench, sys.argv[1])(*json.loads(sys.argv[2]))))"
+    )
+    command = [python, "-c", code, function, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise TinytalesError(f"{function} failed: {last}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure_start(bundle: Path, rounds: int = 5) -> dict[str, Any]:
+    """`tinytales tell` as a person meets it: start to first words, and peak memory."""
+    code = "from tinytales.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "tell", "--model", str(bundle), "--seed", "1"]
+    firsts, peaks = [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            first = process.stdout.read(1)
+            firsts.append(time.perf_counter() - start)
+            process.stdout.read()
+            complaint = process.stderr.read().decode()
+            if hasattr(os, "wait4"):
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+                unit = 1 if sys.platform == "darwin" else 1024
+                peaks.append(usage.ru_maxrss * unit)
+        if process.returncode or not first:
+            raise TinytalesError(f"tinytales tell failed: {complaint.strip()}")
+    return {
+        "start_to_first_words_s": round(median(firsts), 4),
+        "tell_peak_bytes": int(median(peaks)) if peaks else None,
+    }
+
+
+def engine_figures(bundle: str, threads: int) -> dict[str, float]:
+    """Open, first token, prefill and decode of one engine."""
+    start = time.perf_counter()
+    engine = _open(bundle, threads)
+    opened = time.perf_counter() - start
+    prompt = prompt_tokens(engine.vocab_size)
+    start = time.perf_counter()
+    engine.prefill(prompt)
+    first = time.perf_counter() - start
+    long = (prompt * 16)[: engine.context_length]
+    rates = [len(long) / _seconds(lambda: engine.prefill(long)) for _ in range(5)]
+    return {
+        "open_s": round(opened, 4),
+        "first_token_s": round(first, 5),
+        "prefill_tokens_per_s": round(max(rates)),
+        "decode_tokens_per_s": round(decode_rate(engine)),
+    }
+
+
+def decode_rate(engine: Engine, rounds: int = 5) -> float:
+    """Tokens a second of greedy decoding, from the prompt to the story's end; the best round."""
+    prompt = prompt_tokens(engine.vocab_size)
+
+    def tell() -> None:
+        logits = engine.prefill(prompt)
+        start = time.perf_counter()
+        for _ in range(STORY):
+            logits = engine.decode([int(logits[0].argmax())])
+        seconds.append(time.perf_counter() - start)
+
+    seconds: list[float] = []
+    for _ in range(rounds + 1):  # the first one warms up
+        tell()
+    return STORY / min(seconds[1:])
+
+
+def story_figures(bundle: str, threads: int) -> dict[str, float]:
+    """A whole telling: tokens a second as people get them, and what of it is not the engine."""
+    from tinytales.bundle import Bundle
+    from tinytales.prompt import StoryPrompt
+    from tinytales.sampling import Sampling
+    from tinytales.storyteller import Storyteller
+
+    opened = Bundle.open(bundle)
+    engine = _Stopwatch(_open(bundle, threads))
+    tokens, seconds = 0, 0.0
+    with Storyteller(opened, engine) as teller:
+        teller.tell(StoryPrompt(opening="One day"), Sampling(seed=0))
+        engine.seconds = 0.0
+        for seed in range(1, 9):
+            start = time.perf_counter()
+            tokens += teller.tell(StoryPrompt(opening="One day"), Sampling(seed=seed)).tokens
+            seconds += time.perf_counter() - start
+    return {
+        "tokens_per_s": round(tokens / seconds),
+        "beyond_engine_share": round(1 - engine.seconds / seconds, 4),
+        "sampling_us": round(_sampling_seconds(engine) * 1e6, 1),
+        "sampling_share": round(
+            _sampling_seconds(engine) / (_sampling_seconds(engine) + engine.seconds / tokens), 4
+        ),
+    }
+
+
+def _sampling_seconds(engine: _Stopwatch, picks: int = 500) -> float:
+    """One pick by the default sampling, from the logits of a real position."""
+    from tinytales.sampling import Sampler, Sampling
+
+    logits = engine.prefill(prompt_tokens(engine.vocab_size))[0]
+    sampler = Sampler(Sampling(seed=1))
+    start = time.perf_counter()
+    for _ in range(picks):
+        sampler.pick(logits)
+        if len(sampler.told) > STORY:
+            sampler.told.clear()
+    return (time.perf_counter() - start) / picks
+
+
+def batch_figures(bundle: str, threads: int) -> dict[str, float]:
+    """16 sequences that share a prompt, together and one after the other; total tokens a second."""
+    engine = _open(bundle, threads)
+    prompt = prompt_tokens(engine.vocab_size)
+    story = min(STORY, engine.context_length - PROMPT)
+
+    def single() -> None:
+        for row in range(BATCH):
+            engine.prefill(prompt)
+            for i in range(story):
+                engine.decode([(i + row) % engine.vocab_size])
+
+    def together() -> None:
+        engine.prefill(prompt, batch=BATCH)
+        for i in range(story):
+            engine.decode([(i + row) % engine.vocab_size for row in range(BATCH)])
+
+    total = BATCH * story
+    singles, batches = [], []
+    for _ in range(3):
+        singles.append(total / _seconds(single))
+        batches.append(total / _seconds(together))
+    return {
+        "single_tokens_per_s": round(max(singles)),
+        "batch_tokens_per_s": round(max(batches)),
+        "ratio": round(max(batches) / max(singles), 2),
+    }
+
+
+class _Stopwatch:
+    """An engine that adds up the seconds spent in it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.seconds = 0.0
+        self.name, self.threads = engine.name, engine.threads
+        self.vocab_size, self.context_length = engine.vocab_size, engine.context_length
+        self.rewind, self.close = engine.rewind, engine.close
+
+    @property
+    def position(self) -> int:
+        return self._engine.position
+
+    def prefill(self, tokens: Sequence[int], batch: int = 1) -> Any:
+        start = time.perf_counter()
+        logits = self._engine.prefill(tokens, batch)
+        self.seconds += time.perf_counter() - start
+        return logits
+
+    def decode(self, tokens: Sequence[int]) -> Any:
+        start = time.perf_counter()
+        logits = self._engine.decode(tokens)
+        self.seconds += time.perf_counter() - start
+        return logits
+
+
+def _open(bundle: str, threads: int) -> Engine:
+    from tinytales.bundle import Bundle
+    from tinytales.engine import open_engine
+
+    return open_engine(Bundle.open(bundle), threads)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
