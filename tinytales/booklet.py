@@ -18,6 +18,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from tinytales.story import Story
 
 #: So wide is plain text.
 COLUMNS = 78
+MONTHS = (
+    "January February March April May June July August September October November December"
+).split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,20 @@ class Tale:
         return [line.strip() for line in self.story.text.split("\n") if line.strip()]
 
     @property
+    def day(self) -> str:
+        """When it was told, as people write it: 28 November 2026."""
+        try:
+            told = datetime.fromisoformat(self.story.created)
+        except ValueError:  # an imported record may say what it likes
+            return self.story.created
+        return f"{told.day} {MONTHS[told.month - 1]} {told.year}"
+
+    @property
     def told_by(self) -> str:
         """The line beneath a story."""
         story = self.story
         voice = f"Told by {story.bundle}" if story.bundle else "Told"
-        return f"{voice}, seed {story.sampling.seed}, {story.created[:10]}."
+        return f"{voice}, seed {story.sampling.seed}, {self.day}."
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -68,7 +81,7 @@ class Tale:
             ("Digest", story.bundle_digest[:16]),
             ("Seed", str(story.sampling.seed)),
             ("Temperature", f"{story.sampling.temperature:g}"),
-            ("Told on", story.created[:10]),
+            ("Told on", self.day),
             ("Length", f"{story.words} words"),
             ("Ended", ends[story.finish]),
             ("Told again by", f"tinytales replay {story.id}"),
@@ -136,11 +149,11 @@ def as_html(tales: Sequence[Tale]) -> str:
     """A page for reading on a screen."""
     body = []
     if len(tales) > 1:
-        links = (f'<li><a href="#s{i}">{escape(t.title)}</a></li>' for i, t in enumerate(tales))
+        links = (f'<li><a href="#s{i}">{_html(t.title)}</a></li>' for i, t in enumerate(tales))
         body.append(f"<nav><ul>{''.join(links)}</ul></nav>")
     for i, tale in enumerate(tales):
         body.append(
-            f'<article id="s{i}"><h1 dir="auto">{escape(tale.title)}</h1>{_paragraphs(tale)}'
+            f'<article id="s{i}"><h1 dir="auto">{_html(tale.title)}</h1>{_paragraphs(tale)}'
             f'<p class="told">{escape(tale.told_by)}</p></article>'
         )
     return _page(_name(tales), SCREEN_STYLE, "\n".join(body))
@@ -150,32 +163,38 @@ def as_booklet(tales: Sequence[Tale]) -> str:
     """A little book: cover, whose book it is, the stories in large type, the colophon."""
     alone = len(tales) == 1
     name = _name(tales)
-    told = sorted({tale.story.created[:10] for tale in tales})
+    days = list(dict.fromkeys(t.day for t in sorted(tales, key=lambda t: t.story.created)))
     subtitle = "A tiny tale" if alone else f"{len(tales)} tiny tales"
-    date = told[0] if len(told) == 1 else f"{told[0]} – {told[-1]}"
+    told = f"It was told on {days[0]}."
+    if len(days) > 1:
+        told = f"They were told from {days[0]} to {days[-1]}."
+    elif not alone:
+        told = f"They were told on {days[0]}."
     body = [
-        f'<section class="cover">{cover(tales)}<div class="plate"><h1 dir="auto">{escape(name)}'
+        f'<section class="cover">{cover(tales)}<div class="plate"><h1 dir="auto">{_html(name)}'
         f"</h1><p>{subtitle}</p></div></section>",
         '<section class="mine"><p>This book belongs to</p><div class="line"></div>'
-        f"<p>It was told on {escape(date)}.</p></section>",
+        f"<p>{escape(told)}</p></section>",
     ]
     if not alone:
-        titles = "".join(f'<li dir="auto">{escape(tale.title)}</li>' for tale in tales)
+        titles = "".join(f'<li dir="auto">{_html(tale.title)}</li>' for tale in tales)
         body.append(f'<section class="contents"><h2>The stories</h2><ol>{titles}</ol></section>')
     for tale in tales:
-        heading = "" if alone else f'<h2 dir="auto">{escape(tale.title)}</h2>{STAR}'
+        heading = "" if alone else f'<h2 dir="auto">{_html(tale.title)}</h2>{STAR}'
         end = '<p class="end">The End</p>' if tale.story.finish in ("end", "length") else STAR
         body.append(f'<section class="story">{heading}{_paragraphs(tale)}{end}</section>')
     colophons = "".join(
-        (f'<h3 dir="auto">{escape(tale.title)}</h3>' if not alone else "")
+        '<div class="facts">'
+        + ("" if alone else f'<h3 dir="auto">{_html(tale.title)}</h3>')
         + "<dl>"
-        + "".join(f"<dt>{escape(n)}</dt><dd dir='auto'>{escape(v)}</dd>" for n, v in tale.facts)
-        + "</dl>"
+        + "".join(f'<dt>{n}</dt><dd dir="auto">{escape(v)}</dd>' for n, v in tale.facts)
+        + "</dl></div>"
         for tale in tales
     )
     body.append(
         '<section class="colophon"><h2>How this book was made</h2><p>A very small language model '
-        f"told it, on a machine at home, without a network.</p>{colophons}</section>"
+        f"told {'it' if alone else 'the stories'}, on a machine at home, without a network.</p>"
+        f"{colophons}</section>"
     )
     return _page(name, BOOKLET_STYLE, "\n".join(body))
 
@@ -191,10 +210,12 @@ def cover(tales: Sequence[Tale]) -> str:
         ("#20305c", "#3f6291", "#e0a97e"),
     ]
     top, middle, low = draw.choice(skies)
+    places = [(draw.uniform(8, 412), draw.uniform(8, 310)) for _ in range(90)]
     stars = "".join(
-        f'<circle cx="{draw.uniform(8, 412):.1f}" cy="{draw.uniform(8, 300):.1f}" '
-        f'r="{draw.choice((0.7, 0.9, 1.2, 1.6))}" opacity="{draw.uniform(0.5, 1):.2f}"/>'
-        for _ in range(70)
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{draw.choice((0.7, 0.9, 1.2, 1.6))}" '
+        f'opacity="{draw.uniform(0.5, 1):.2f}"/>'
+        for x, y in places
+        if not (40 < x < 380 and 165 < y < 290)  # the title stands there
     )
     x, y, r = draw.uniform(80, 340), draw.uniform(60, 110), draw.uniform(22, 34)
     hills = ""
@@ -225,7 +246,14 @@ def _name(tales: Sequence[Tale]) -> str:
 
 
 def _paragraphs(tale: Tale) -> str:
-    return "".join(f'<p dir="auto">{escape(p)}</p>' for p in tale.paragraphs)
+    return "".join(f'<p dir="auto">{_html(p)}</p>' for p in tale.paragraphs)
+
+
+def _html(text: str) -> str:
+    """`text` as it is set in print: curly quotes, a real ellipsis; nothing of it is markup."""
+    text = re.sub(r"(^|[\s(\[“‘—–-])\"", r"\1“", text).replace('"', "”")
+    text = re.sub(r"(^|[\s(\[“—–-])'", r"\1‘", text).replace("'", "’")
+    return escape(text.replace("...", "…").replace(" -- ", " – "), quote=False)
 
 
 def _markdown(text: str) -> str:
@@ -314,6 +342,7 @@ h1, h2, h3 {{ font-weight: 500; line-height: 1.2; text-wrap: balance; break-afte
 .colophon {{ page: quiet; font-size: 10.5pt; line-height: 1.5; color: #5b4d41; }}
 .colophon h2 {{ font-size: 15pt; margin-top: 24mm; }}
 .colophon h3 {{ font-size: 11.5pt; margin: 6mm 0 0; }}
+.facts {{ break-inside: avoid; }}
 dl {{ display: grid; grid-template-columns: 34mm 1fr; gap: 1mm 3mm; margin: 3mm 0; }}
 dt {{ color: #8a7a68; }}
 dd {{ margin: 0; overflow-wrap: anywhere; }}

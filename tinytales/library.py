@@ -24,85 +24,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tinytales.errors import LibraryError, TinytalesError, UsageError, nearest
+from tinytales.librarydb import as_json, connect, prepare, put, spoken, storable, transaction
 from tinytales.prompt import clean
-from tinytales.story import Story, now, title_of
+from tinytales.story import Story, now
 
 FILE = "library.sqlite"
-#: "tale": a SQLite file with another application id is not ours.
-APPLICATION_ID = 0x74616C65
-#: A story and its record fit into one page, which makes damaged files readable (see salvage.py).
-PAGE_BYTES = 8192
-#: So long one app waits for another that is writing.
-BUSY_SECONDS = 15.0
-
-#: name -> SQL, applied once and in order. A library that names others is from a newer version.
-MIGRATIONS: dict[str, str] = {
-    "stories": """
-        CREATE TABLE story (
-            number INTEGER PRIMARY KEY,
-            id TEXT NOT NULL UNIQUE,
-            created TEXT NOT NULL,
-            title TEXT NOT NULL,
-            renamed INTEGER NOT NULL DEFAULT 0,
-            words INTEGER NOT NULL,
-            finish TEXT NOT NULL,
-            favorite INTEGER NOT NULL DEFAULT 0,
-            deleted TEXT,                           -- when it was put away
-            parent TEXT,                            -- id of the telling it branched from,
-            branch_at INTEGER,                      -- at this character
-            position INTEGER NOT NULL DEFAULT 0,    -- characters read
-            opened TEXT,                            -- when it was read last
-            record TEXT NOT NULL                    -- Story.to_dict() as JSON
-        );
-        CREATE INDEX story_created ON story (deleted, created);
-        CREATE INDEX story_title ON story (deleted, title COLLATE NOCASE);
-        CREATE INDEX story_words ON story (deleted, words);
-        CREATE INDEX story_favorite ON story (deleted, favorite);
-        CREATE INDEX story_opened ON story (deleted, opened);
-        CREATE INDEX story_parent ON story (parent);
-    """,
-    "search": """
-        CREATE VIEW story_text AS
-            SELECT number, title, json_extract(record, '$.text') AS text FROM story;
-        CREATE VIRTUAL TABLE story_index USING fts5(
-            title, text, content='story_text', content_rowid='number',
-            tokenize='unicode61 remove_diacritics 2', prefix='2 3'
-        );
-        CREATE TRIGGER story_added AFTER INSERT ON story BEGIN
-            INSERT INTO story_index (rowid, title, text)
-            VALUES (new.number, new.title, json_extract(new.record, '$.text'));
-        END;
-        CREATE TRIGGER story_changed AFTER UPDATE OF title, record ON story BEGIN
-            INSERT INTO story_index (story_index, rowid, title, text)
-            VALUES ('delete', old.number, old.title, json_extract(old.record, '$.text'));
-            INSERT INTO story_index (rowid, title, text)
-            VALUES (new.number, new.title, json_extract(new.record, '$.text'));
-        END;
-        CREATE TRIGGER story_removed AFTER DELETE ON story BEGIN
-            INSERT INTO story_index (story_index, rowid, title, text)
-            VALUES ('delete', old.number, old.title, json_extract(old.record, '$.text'));
-        END;
-    """,
-    "marks": """
-        CREATE TABLE mark (
-            number INTEGER PRIMARY KEY,
-            story TEXT NOT NULL,
-            created TEXT NOT NULL,
-            mark TEXT NOT NULL                      -- JSON, as the grading wrote it
-        );
-        CREATE INDEX mark_story ON mark (story);
-    """,
-    "duels": """
-        CREATE TABLE duel (
-            number INTEGER PRIMARY KEY,
-            created TEXT NOT NULL,
-            winner TEXT NOT NULL,                   -- digests of two voices
-            loser TEXT NOT NULL,
-            drawn INTEGER NOT NULL
-        );
-    """,
-}
-
 #: sort -> SQL order
 SORTS: dict[str, str] = {
     "newest": "created DESC, number DESC",
@@ -149,19 +75,17 @@ class Library:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = library_path() if path is None else Path(path)
-        self.note = ""
-        self.read_only = False
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._closed = False
-        self._open()
+        self._address, self.note = prepare(self.path)
 
     # -- saving ----------------------------------------------------------------------------------
 
     def add(self, story: Story) -> str:
         """Keep `story`; a kept one is brought up to date. Returns its id."""
         with self._writing() as db:
-            _put(db, story)
+            put(db, story)
         return story.id
 
     def add_all(self, stories: Iterable[Story]) -> int:
@@ -170,7 +94,7 @@ class Library:
         with self._writing() as db:
             for story in stories:
                 if db.execute("SELECT 1 FROM story WHERE id = ?", (story.id,)).fetchone() is None:
-                    _put(db, story)
+                    put(db, story)
                     added += 1
         return added
 
@@ -182,7 +106,7 @@ class Library:
         """The story goes on with `sentence`, given with the white space before it."""
         with self._writing() as db:
             story = _story(_row(db, id, "record")[0], id)
-            _put(db, replace(story, text=story.text + sentence))
+            put(db, replace(story, text=story.text + sentence))
 
     def finish(self, id: str, story: Story) -> None:
         """The story is told: `story` is its whole record."""
@@ -285,9 +209,9 @@ class Library:
 
     def rename(self, id: str, title: str) -> None:
         """Give a story another title; an empty one is found in the story again."""
-        title = _storable(clean(title))
+        title = storable(clean(title))
         with self._writing() as db:
-            derived = _storable(_story(_row(db, id, "record")[0], id).title)
+            derived = storable(_story(_row(db, id, "record")[0], id).title)
             db.execute(
                 "UPDATE story SET title = ?, renamed = ? WHERE id = ?",
                 (title or derived, bool(title), id),
@@ -393,7 +317,7 @@ class Library:
             _row(db, story_id, "id")
             db.execute(
                 "INSERT INTO mark (story, created, mark) VALUES (?, ?, ?)",
-                (story_id, now(), _json(mark)),
+                (story_id, now(), as_json(mark)),
             )
 
     def marks(self, story_id: str) -> Sequence[dict[str, Any]]:
@@ -437,19 +361,6 @@ class Library:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self) -> None:
-        from tinytales.paths import make
-
-        try:
-            make(self.path.parent)
-        except TinytalesError as error:
-            raise LibraryError(error.message, hint=error.hint) from error
-        with self._speaking():
-            db = self._db
-            applied = _applied(db, self.path)
-            if applied is None or len(applied) < len(MIGRATIONS):
-                _migrate(db, self.path)
-
     @property
     def _db(self) -> sqlite3.Connection:
         """This thread's connection."""
@@ -457,7 +368,7 @@ class Library:
         if db is None:
             if self._closed:
                 raise LibraryError(f"{self.path} was closed")
-            db = connect(self.path)
+            db = connect(self._address)
             self._own.db = db
             self._connections.append(db)
         return db
@@ -495,138 +406,6 @@ def library_path() -> Path:
     return data_dir() / FILE
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection as the library wants it. Changes nothing in the file."""
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA synchronous = FULL")
-    return db
-
-
-@contextlib.contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield db
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def spoken(error: sqlite3.Error, path: Path) -> LibraryError:
-    """An error of SQLite in words for people."""
-    said = str(error)
-    if "full" in said:
-        return LibraryError(
-            f"the disk is full: {path} cannot be written", hint="free some space and try again"
-        )
-    if "readonly" in said:
-        return LibraryError(
-            f"{path} may only be read", hint="check the permissions, or choose another --data-dir"
-        )
-    if "unable to open" in said:
-        return LibraryError(
-            f"{path} cannot be opened", hint="check the permissions, or choose another --data-dir"
-        )
-    if "locked" in said or "busy" in said:
-        return LibraryError(
-            f"another program has been writing to {path} for {BUSY_SECONDS:.0f} seconds",
-            hint="close it and try again",
-        )
-    if "malformed" in said or "not a database" in said:
-        return LibraryError(f"{path} is damaged", hint="start again: what can be read is saved")
-    return LibraryError(f"{path}: {said}")
-
-
-def _applied(db: sqlite3.Connection, path: Path) -> list[str] | None:
-    """Names of the migrations that made this file; None for an empty one.
-
-    Raises LibraryError if the file is from a newer version, or another program's.
-    """
-    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    if not tables:
-        return None
-    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise LibraryError(
-            f"{path} is a database of another program", hint="choose another --data-dir"
-        )
-    names = [str(row[0]) for row in db.execute("SELECT name FROM migration ORDER BY rowid")]
-    unknown = [name for name in names if name not in MIGRATIONS]
-    if unknown:
-        raise LibraryError(
-            f"{path} is from a newer tinytales (it has {', '.join(unknown)})",
-            hint="upgrade with pip install -U tinytales; the library was not touched",
-        )
-    return names
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring the file up to date in one transaction."""
-    _prepare(db)
-    with transaction(db):
-        applied = _applied(db, path)  # another app may have been quicker
-        if applied is None:
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute("CREATE TABLE migration (name TEXT NOT NULL UNIQUE, applied TEXT NOT NULL)")
-        for name, sql in MIGRATIONS.items():
-            if name not in (applied or ()):
-                for statement in _statements(sql):
-                    db.execute(statement)
-                db.execute("INSERT INTO migration VALUES (?, ?)", (name, now()))
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    """Page size and WAL, which a transaction cannot set. Another app may be doing the same."""
-    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    for _ in range(200):
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                raise
-            time.sleep(0.02)  # SQLite does not wait here by itself
-
-
-def _statements(sql: str) -> Iterator[str]:
-    """The statements of a script (executescript would commit between them)."""
-    statement = ""
-    for line in sql.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-def _put(db: sqlite3.Connection, story: Story) -> None:
-    """Write the row of `story`; title by hand, favorite, position and trash stay as they were."""
-    text = story.text
-    if not isinstance(text, str) or not isinstance(story.id, str) or not story.id.strip():
-        raise LibraryError("a story without text or id cannot be kept")
-    record = _json(story.to_dict())
-    db.execute(
-        """
-        INSERT INTO story (id, created, title, words, finish, parent, branch_at, record)
-        VALUES (:id, :created, :title, :words, :finish, :parent, :branch_at, :record)
-        ON CONFLICT (id) DO UPDATE SET
-            title = CASE renamed WHEN 1 THEN title ELSE excluded.title END,
-            created = excluded.created, words = excluded.words, finish = excluded.finish,
-            parent = excluded.parent, branch_at = excluded.branch_at, record = excluded.record
-        """,
-        {
-            "id": story.id,
-            "created": story.created,
-            "title": _storable(title_of(text)),
-            "words": story.words,
-            "finish": story.finish,
-            "parent": story.parent,
-            "branch_at": story.branch_at,
-            "record": record,
-        },
-    )
-
-
 def _row(db: sqlite3.Connection, id: str, columns: str) -> tuple[Any, ...]:
     row: tuple[Any, ...] | None = db.execute(
         f"SELECT {columns} FROM story WHERE id = ?", (id,)
@@ -654,15 +433,6 @@ def _story(record: str, id: str) -> Story:
 
 def _where(favorites: bool, deleted: bool) -> str:
     return f"deleted IS {'NOT ' * deleted}NULL" + " AND favorite = 1" * favorites
-
-
-def _json(data: Mapping[str, Any]) -> str:
-    return _storable(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
-
-
-def _storable(text: str) -> str:
-    """SQLite's text is UTF-8: half characters (lone surrogates) become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _moment() -> str:
