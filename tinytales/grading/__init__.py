@@ -1,0 +1,241 @@
+"""Grading: how good are the stories, honestly.
+
+A judge (GPT-4 or any model behind an OpenAI-compatible address) grades saved stories with a rubric,
+as the paper does. For the command line see `tinytales grade --help`; for apps:
+
+    from tinytales import grading
+
+    with grading.Desk(model="gpt-4.1-mini") as desk:
+        plan = desk.plan(stories, rubric="gentle")     # no network, `openai` not even imported
+        print(plan.says())                             # consent: what goes where, what it costs
+        scores = desk.grade(plan, tell=print_progress) # blocks: call it from a worker thread
+        desk.wait(stories, "gentle")                   # or keep them for a day with a connection
+        grading.offline_marks(story)                   # free and instant, and not GPT-4
+
+docs/grading.md tells what is measured and what may be claimed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinytales.grading.cache import Score
+    from tinytales.grading.live import Progress
+    from tinytales.grading.offline import Marks
+    from tinytales.grading.plan import Plan
+    from tinytales.story import Story
+
+__all__ = ["Desk", "offline_marks"]
+
+DEFAULT_JUDGE = "gpt-4.1-mini"
+
+
+def offline_marks(story: Story) -> Marks:
+    """Marks without any judge: free, instant, on this machine. They are not GPT-4's opinion."""
+    from tinytales.grading import offline
+
+    return offline.marks(story)
+
+
+class Desk:
+    """Where grading is done: a judge, a pace, and the file of grades. A context manager.
+
+    Args:
+        model: the judge's name.
+        base_url: its address; empty is OPENAI_BASE_URL or OpenAI.
+        path: the file of grades; by default beside the saved stories.
+        requests_per_minute, tokens_per_minute: the pace; 0 is no limit.
+        workers: questions on the wire at a time.
+        deadline: seconds for one question.
+
+    Raises:
+        UsageError: an address that is none.
+        TinytalesError: the file of grades cannot be opened.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_JUDGE,
+        base_url: str = "",
+        *,
+        path: str | Path | None = None,
+        temperature: float | None = 0.0,
+        requests_per_minute: float = 500,
+        tokens_per_minute: float = 200_000,
+        workers: int = 16,
+        deadline: float = 120,
+    ) -> None:
+        from tinytales.grading.cache import Cache
+        from tinytales.grading.judge import address_of
+        from tinytales.grading.steps import Judge
+
+        self.judge = Judge(model, address_of(base_url), temperature)
+        self.cache = Cache(path)
+        self.requests_per_minute = requests_per_minute
+        self.tokens_per_minute = tokens_per_minute
+        self.workers = workers
+        self.deadline = deadline
+        self.progress: Progress | None = None  # of the last run
+
+    @property
+    def problem(self) -> str:
+        """Why this judge cannot be asked yet, in words for a person; empty if it can."""
+        from importlib.util import find_spec
+
+        from tinytales.grading.judge import KEY, find_key, is_local
+
+        if find_spec("openai") is None or find_spec("pydantic") is None:
+            return "grading needs one more package: pip install 'tinytales[grade]'"
+        if not is_local(self.judge.address) and not find_key(self.judge.address):
+            return f"there is no key for the judge: set {KEY}"
+        return ""
+
+    def plan(
+        self,
+        stories: Sequence[Story],
+        rubric: str | Path = "paper",
+        *,
+        repeats: int = 1,
+        batch: bool = False,
+        pairs: Sequence[tuple[Story, Story]] = (),
+    ) -> Plan:
+        """What a grading would send and cost; `plan.says()` is the text to agree to."""
+        from tinytales.grading import plan as planning
+        from tinytales.grading.rubric import load
+
+        return planning.make(
+            stories,
+            load(rubric),
+            self.judge,
+            self.cache,
+            repeats=repeats,
+            batch=batch,
+            pairs=pairs,
+        )
+
+    def grade(
+        self,
+        plan: Plan,
+        *,
+        tell: Callable[[Progress, Score], None] = lambda progress, score: None,
+        stop: threading.Event | None = None,
+        most_cost: float | None = None,
+        note: Callable[[str], None] = lambda text: None,
+        poll: float = 30,
+    ) -> list[Score]:
+        """Run a plan that a person agreed to; blocks until it is done or `stop` is set.
+
+        Args:
+            tell: called after each score, in this thread.
+            most_cost: US dollars; no new question once they are spent.
+            note, poll: for batches: what happens, and seconds between two looks.
+
+        Raises:
+            TinytalesError: the judge cannot be asked (no key, no connection, no package).
+        """
+        from tinytales.errors import TinytalesError
+
+        if not plan.requests:  # all paid for before: no key, no package, no network
+            from tinytales.grading.live import Progress
+            from tinytales.grading.steps import next_step
+
+            self.progress = Progress(len(plan.jobs))
+            steps = [next_step(job, self.cache) for job in plan.jobs]
+            return self._kept([step for step in steps if not hasattr(step, "messages")])
+        if self.problem:
+            raise TinytalesError(self.problem, hint="tinytales grade --offline needs neither")
+        if plan.batch:
+            return self._kept(self._by_batch(plan, note, stop, poll))
+        return self._kept(self._live(plan, tell, stop, most_cost))
+
+    def _live(
+        self,
+        plan: Plan,
+        tell: Callable[[Progress, Score], None],
+        stop: threading.Event | None,
+        most_cost: float | None,
+    ) -> list[Score]:
+        import asyncio
+
+        from tinytales.grading.judge import Wire, find_key
+        from tinytales.grading.live import Pace, run
+
+        def over(progress: Progress) -> bool:
+            if most_cost is None or plan.price is None:
+                return False
+            return plan.price.cost(progress.prompt_tokens, progress.answer_tokens) >= most_cost
+
+        async def work() -> tuple[list[Score], Progress]:
+            address = self.judge.address
+            wire = Wire(address, find_key(address), self.cache, deadline=self.deadline)
+            pace = Pace(self.requests_per_minute, self.tokens_per_minute)
+            return await run(
+                list(plan.jobs),
+                wire,
+                self.cache,
+                pace,
+                workers=self.workers,
+                tell=tell,
+                stop=stop,
+                over=over,
+            )
+
+        scores, self.progress = asyncio.run(work())
+        return scores
+
+    def _by_batch(
+        self,
+        plan: Plan,
+        note: Callable[[str], None],
+        stop: threading.Event | None,
+        poll: float,
+    ) -> list[Score]:
+        from tinytales.grading import batch
+        from tinytales.grading.judge import find_key
+
+        line = batch.BatchLine(self.judge.address, find_key(self.judge.address))
+        return batch.run(list(plan.jobs), line, self.cache, every=poll, note=note, stop=stop)
+
+    def _kept(self, scores: list[Any]) -> list[Score]:
+        """Graded stories wait no longer."""
+        for score in scores:
+            if score.scored:
+                self.cache.unwait(score.story, score.rubric.split("@")[0])
+        return scores
+
+    def wait(self, stories: Sequence[Story], rubric: str = "paper") -> None:
+        """Put stories aside until there is a connection; they survive the app."""
+        for story in stories:
+            self.cache.wait(story.id, rubric, story.to_dict())
+
+    def waiting(self) -> list[tuple[str, Story]]:
+        """(rubric, story) of those put aside, oldest first. Grading a story takes it out."""
+        from tinytales.story import Story
+
+        return [(rubric, Story.from_dict(record)) for rubric, record in self.cache.waiting()]
+
+    def forget(self, stories: Sequence[Story], rubric: str = "paper") -> None:
+        """Take stories out of the queue ungraded."""
+        for story in stories:
+            self.cache.unwait(story.id, rubric)
+
+    def scores(self, stories: Sequence[Story] | None = None) -> list[Score]:
+        """Scores given so far: of all stories, or of these."""
+        return self.cache.scores(None if stories is None else [story.id for story in stories])
+
+    def mark(self, story: Story, marks: Mapping[str, float | str], person: str = "me") -> None:
+        """Keep a person's own marks, for `tinytales grade agree`."""
+        self.cache.mark(story.id, person, marks)
+
+    def close(self) -> None:
+        self.cache.close()
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
