@@ -119,7 +119,11 @@ def test_content_words_are_whole_and_lower_case() -> None:
         (STORY, None, ("dialogue",)),
         ("He slept. He learned a good lesson.", None, ("moral",)),
         ("He had a lesson at school. Then he went home, ate, sang and slept all night.", None, ()),
-        ("He slept.", ["moral value", "bad ending", "plot twist"], ("twist", "moral", "sad-ending")),
+        (
+            "He slept.",
+            ["moral value", "bad ending", "plot twist"],
+            ("twist", "moral", "sad-ending"),
+        ),
         ("He slept.", ["a feature of others"], ()),
     ],
 )
@@ -185,14 +189,10 @@ def test_one_combination_can_be_held_out() -> None:
 
 def test_rarer_words_are_asked_for_more_often() -> None:
     renderer = Renderer(CorpusRecipe((SOURCE,), bare=0, story_only=0), {"kite": 10_000, "hill": 1})
-    asked = Counter(
-        word
-        for number in range(1000)
-        for word in StoryPrompt.parse(
-            renderer(Document(STORY, content=("kite", "hill", "pond", "wind", "supper")),
-                     Random(number))  # fmt: skip
-        ).words
-    )
+    document = Document(STORY, content=("kite", "hill", "pond", "wind", "supper"))
+    asked: Counter[str] = Counter()
+    for number in range(1000):
+        asked.update(StoryPrompt.parse(renderer(document, Random(number))).words)
     assert asked["hill"] > 1.5 * asked["kite"] > 0
 
 
