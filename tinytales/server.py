@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -573,7 +574,7 @@ def _as_api_error(error: Exception) -> ApiError:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket: a taken port is told before the bundle is opened.
+    """A listening socket: a taken port is told before the bundle is opened, early clients wait.
 
     Raises:
         TinytalesError: the port is taken, or the address is not this machine's.
@@ -582,9 +583,11 @@ def listen(host: str, port: int) -> socket.socket:
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name != "nt":  # there it would let two servers share a port
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen()
     except (OSError, OverflowError) as error:
         bound.close()
         reason = getattr(error, "strerror", None) or error
