@@ -140,11 +140,15 @@ def bring_up_to_date(path: Path) -> None:
         LibraryError: it is from a newer version or another program.
         sqlite3.DatabaseError: it is damaged (see `is_damage`).
     """
-    with contextlib.closing(connect(str(path))) as db:
-        names = _applied(db, path)
-        if names is not None:
-            check(db)
-        if names is None or len(names) < len(MIGRATIONS):
+    names = None
+    if path.is_file() and path.stat().st_size:
+        # Looking must not write: SQLite tidies up when it closes what it may write to.
+        with contextlib.closing(connect(f"{address_of(path)}?mode=ro")) as db:
+            names = _applied(db, path)
+            if names is not None:
+                check(db)
+    if names is None or len(names) < len(MIGRATIONS):
+        with contextlib.closing(connect(str(path))) as db:
             _migrate(db, path)
 
 
@@ -171,12 +175,12 @@ def _writable(path: Path) -> bool:
 def _read_only(path: Path, why: str) -> tuple[str, str]:
     """An address that only reads. What stands in the write-ahead log beside is read as well."""
     log = path.with_name(path.name + "-wal")
-    address = f"file:{quote(str(path.absolute()))}?immutable=1"
+    address = f"{address_of(path)}?immutable=1"
     if log.is_file() and log.stat().st_size:
         folder = Path(tempfile.mkdtemp(prefix="tinytales-"))
         for file in (path, log):
             shutil.copyfile(file, folder / file.name)
-        address = f"file:{quote(str(folder / path.name))}?mode=ro"
+        address = f"{address_of(folder / path.name)}?mode=ro"
     with contextlib.closing(connect(address)) as db:
         if _applied(db, path) is None:
             raise LibraryError(f"{path} {why}, and holds no stories")
@@ -195,6 +199,11 @@ def connect(address: str) -> sqlite3.Connection:
     )
     db.execute("PRAGMA synchronous = FULL")
     return db
+
+
+def address_of(path: Path) -> str:
+    """`path` as a file: URI, to which ?mode=ro can be added."""
+    return f"file:{quote(path.absolute().as_posix())}"
 
 
 @contextlib.contextmanager

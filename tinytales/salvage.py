@@ -25,17 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from tinytales.errors import LibraryError, TinytalesError
-from tinytales.librarydb import (
-    bring_up_to_date,
-    connect,
-    put,
-    transaction,
-)
+from tinytales.librarydb import PAGE_BYTES, bring_up_to_date, connect, put, transaction
 from tinytales.story import Story
 
-#: How the record of a story begins in the file, and how long one may be.
+#: How the record of a story begins in the file. One that is longer than a page lies in pieces.
 _RECORD = re.compile(rb'\{"id":"')
-_LONGEST_RECORD = 1_000_000
+MAGIC = b"SQLite format 3\0"
+MOST_BYTES = 1 << 32
 _STORY = (
     "number, id, created, title, renamed, words, finish, favorite, deleted, parent, branch_at, "
     "position, opened, record"
@@ -64,23 +60,22 @@ def salvage(path: Path) -> str:
             return ""  # another app was quicker
         with tempfile.TemporaryDirectory(prefix=".mending-", dir=path.parent) as folder:
             fresh = Path(folder) / "fresh.sqlite"
-            saved, lost = _save(path, Path(folder), fresh)
+            said = _save(path, Path(folder), fresh)
             kept = _set_aside(path)
             fresh.replace(path)
-    said = f"{path} was damaged. {_stories(saved)} could be saved"
-    said += f", {_stories(lost)} could not" if lost else ""
-    return f"{said}. The damaged file is kept as {kept.name}"
+    return f"{path} was damaged. {said} The damaged file is kept as {kept.name}"
 
 
 def _stories(count: int) -> str:
     return f"{count} {'story' if count == 1 else 'stories'}"
 
 
-def _save(path: Path, folder: Path, fresh: Path) -> tuple[int, int]:
-    """Read the damaged library in a copy and write `fresh`: how many were saved and lost."""
+def _save(path: Path, folder: Path, fresh: Path) -> str:
+    """Read the damaged library in a copy and write `fresh`; says what could be saved."""
     copy = folder / "damaged.sqlite"
     log = path.with_name(path.name + "-wal")
     shutil.copyfile(path, copy)
+    _fill_up(copy)
     if log.is_file():
         shutil.copyfile(log, folder / "damaged.sqlite-wal")
     known, rows, others = _read_rows(copy)
@@ -102,7 +97,25 @@ def _save(path: Path, folder: Path, fresh: Path) -> tuple[int, int]:
             _insert(db, table, columns, others[table])
         for story in carved.values():
             put(db, story)
-    return len(rows) + len(carved), max(0, len(known - rows.keys()) - len(carved))
+    said = f"{_stories(len(rows) + len(carved))} could be saved"
+    said += f", {len(carved)} of them without title, heart and marks" if carved else ""
+    lost = len(known - rows.keys()) - len(carved)
+    if lost > 0:
+        said += f"; {_stories(lost)} could not be read"
+    elif not rows:
+        said += "; nobody knows how many could not"
+    return f"{said}."
+
+
+def _fill_up(copy: Path) -> None:
+    """Give a file that was cut short its length again: SQLite reads nothing of a shorter one."""
+    with copy.open("r+b") as file:
+        header = file.read(32)
+        if header.startswith(MAGIC) and len(header) == 32:
+            page_bytes, pages = int.from_bytes(header[16:18]), int.from_bytes(header[28:32])
+            whole = page_bytes * pages
+            if file.seek(0, os.SEEK_END) < whole < MOST_BYTES:
+                file.truncate(whole)
 
 
 def _read_rows(
@@ -151,7 +164,7 @@ def _carve(*files: Path) -> Iterator[Story]:
     for file in files:
         data = file.read_bytes() if file.is_file() else b""
         for match in _RECORD.finditer(data):
-            text = data[match.start() : match.start() + _LONGEST_RECORD].split(b"\0", 1)[0]
+            text = data[match.start() : match.start() + PAGE_BYTES].split(b"\0", 1)[0]
             with contextlib.suppress(ValueError, TypeError, RecursionError, TinytalesError):
                 record, _end = decoder.raw_decode(text.decode("utf-8", "replace"))
                 story = Story.from_dict(record)
@@ -161,7 +174,7 @@ def _carve(*files: Path) -> Iterator[Story]:
 
 def _was_library(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
+        return file.read(16) == MAGIC
 
 
 def _set_aside(path: Path) -> Path:
@@ -184,7 +197,9 @@ def _set_aside(path: Path) -> Path:
 def _only_one(path: Path) -> Iterator[None]:
     """One app mends, others wait: SQLite's own lock, on a file beside, which a crash lets go."""
     lock = path.with_name(f".{path.name}.mending")
-    with contextlib.closing(connect(str(lock))) as db:
-        db.execute("BEGIN EXCLUSIVE")
-        yield
-    lock.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(connect(str(lock))) as db:
+            db.execute("BEGIN EXCLUSIVE")
+            yield
+    finally:
+        lock.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -88,13 +89,13 @@ def title_of(text: str, limit: int = 48) -> str:
     names = _NAMED.findall(text[:600])
     hero = names[0] if names else ""
     counts: dict[str, int] = {}
-    lowered = text.lower()
+    words = Counter(re.findall(r"\w+", text.lower()))
     for match in _THING.finditer(text):
         thing = match.group(1)
         noun = thing.split()[-1]
         if noun in _DULL or noun == hero.lower():
             continue
-        counts.setdefault(thing, len(re.findall(rf"\b{noun}\b", lowered)))
+        counts.setdefault(thing, words[noun])
     thing = max(counts, key=lambda t: (counts[t], len(t)), default="")
     if hero and thing:
         title = f"{hero} and the {thing}"
