@@ -16,14 +16,14 @@ import os
 import random
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
-from tinytales.errors import LibraryError, UsageError, nearest
-from tinytales.prompt import FEATURES
+from tinytales.errors import LibraryError, TinytalesError, UsageError, nearest
+from tinytales.prompt import FEATURES, clean
 from tinytales.story import Story
 
 #: So wide is plain text.
@@ -123,6 +123,23 @@ def render(tales: Sequence[Tale], format: str) -> str:
     return FORMATS[format].write(tales)
 
 
+def format_of(path: str | Path) -> str:
+    """The format that the end of a file's name asks for; a web page becomes a booklet."""
+    suffix = Path(path).suffix.lower()
+    if suffix in (".html", ".htm", ""):
+        return "booklet"
+    for name, format in FORMATS.items():
+        if format.suffix == suffix:
+            return name
+    raise UsageError(f"no format writes {suffix} files", hint=f"--format {' | '.join(FORMATS)}")
+
+
+def file_name(title: str) -> str:
+    """A title as the name of a file, without anything that a file system minds."""
+    kept = "".join(c.lower() if c.isalnum() else "-" for c in title)
+    return "-".join(part for part in kept.split("-") if part)[:60] or "story"
+
+
 def as_text(tales: Sequence[Tale]) -> str:
     parts = []
     for tale in tales:
@@ -143,6 +160,37 @@ def as_jsonl(tales: Sequence[Tale]) -> str:
     """One story record a line: what `tinytales library import` reads."""
     records = (tale.story.to_dict() | {"title": tale.title} for tale in tales)
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def from_jsonl(lines: Iterable[str]) -> Iterator[Tale]:
+    """The stories that `as_jsonl` wrote, or any records with a `text`.
+
+    Raises:
+        UsageError: a line that is no story record, with its number. Nothing after it is read.
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+            if not isinstance(data, dict):
+                raise UsageError("not a JSON object")
+            story = Story.from_dict(data)
+            title = data.get("title", "")
+            for name, value, kind in (
+                ("text", story.text, str), ("id", story.id, str), ("title", title, str),
+                ("created", story.created, str), ("tokens", story.tokens, int),
+                ("parent", story.parent or "", str), ("branch_at", story.branch_at or 0, int),
+            ):  # fmt: skip
+                if not isinstance(value, kind):
+                    raise UsageError(f"{name} is {value!r}")
+            if not story.text.strip() or not re.fullmatch(r"[\w-]{1,64}", story.id):
+                raise UsageError("a story needs a text, and an id of letters and digits")
+        except (ValueError, RecursionError, TypeError) as error:
+            raise UsageError(f"line {number} is no story record: {error}") from error
+        except TinytalesError as error:
+            raise UsageError(f"line {number} is no story record: {error.message}") from error
+        yield Tale(clean(title) or story.title, story)
 
 
 def as_html(tales: Sequence[Tale]) -> str:

@@ -7,6 +7,7 @@ a damaged one is handed to `salvage`, one that may only be read is read. Only `l
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -178,6 +179,7 @@ def _read_only(path: Path, why: str) -> tuple[str, str]:
     address = f"{address_of(path)}?immutable=1"
     if log.is_file() and log.stat().st_size:
         folder = Path(tempfile.mkdtemp(prefix="tinytales-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         for file in (path, log):
             shutil.copyfile(file, folder / file.name)
         address = f"{address_of(folder / path.name)}?mode=ro"

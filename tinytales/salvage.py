@@ -183,7 +183,7 @@ def _set_aside(path: Path) -> Path:
     kept = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
     for end in ("", "-wal"):
         file, twin = path.with_name(path.name + end), kept.with_name(kept.name + end)
-        if file.is_file():
+        if file.is_file() and file.stat().st_size:
             try:
                 os.link(file, twin)
             except OSError:  # a file system without hard links
