@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinytales.prompt import StoryPrompt
-from tinytales.train.corpus.clean import FAULTS, fault, mend
+from tinytales.train.corpus.clean import FAULTS, Cleaner, fault, mend
 from tinytales.train.corpus.duplicates import Duplicates, HeldOut, words_of
 from tinytales.train.corpus.labels import (
     Document,
@@ -72,13 +73,30 @@ def test_mended_text_has_single_lines_and_spaces(text: str) -> None:
         (STORY[:230] + "\nOnce upon a time there was a cat.", "several stories"),
         ("The Cat\nOnce upon a time there was a cat, and it was fat.", ""),
         ("The fox ran to the old mill and then he", "cut ending"),
-        ("The fox ran to the mill and ate a worm.", "unsafe"),
         ('The fox said to the owl, "Go away from the mill!"', ""),
     ],
 )
 def test_fault(text: str, why: str) -> None:
-    assert fault(text, SOURCE, lambda text: "worm" in text) == why
+    assert fault(text, SOURCE) == why
     assert why in FAULTS or not why
+
+
+def test_the_cleaner_knows_what_came_by() -> None:
+    other = "Then the snail took a pistol out of the bag and it was sad."
+    cleaner = Cleaner(
+        CorpusRecipe((SOURCE,)), ["The owl sat in the tree and it was a very dark night."]
+    )
+    only = replace(SOURCE, where={"age": "4"})
+    assert cleaner({"text": STORY, "age": 5}, only)[1] == "filtered"
+    assert cleaner({"text": STORY, "age": 4}, only) == (STORY, "")
+    assert cleaner({"text": STORY}, SOURCE)[1] == "exact duplicate"
+    assert cleaner({"text": other}, SOURCE)[1] == "unsafe"
+    held = "The owl sat in the tree and it was a very dark night. So it slept."
+    assert cleaner({"text": held}, SOURCE)[1] == "held out"
+
+
+def test_counts_are_in_the_order_of_the_checks() -> None:
+    assert list(FAULTS)[-4:] == ["unsafe", "held out", "exact duplicate", "near duplicate"]
 
 
 def test_exact_and_near_duplicates() -> None:

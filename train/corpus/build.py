@@ -27,8 +27,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tinytales.train.corpus import CorpusError, clean
-from tinytales.train.corpus.duplicates import Duplicates, HeldOut, words_of
+from tinytales.train.corpus import CorpusError
+from tinytales.train.corpus.clean import FAULTS, Cleaner
 from tinytales.train.corpus.labels import Document, Renderer, label
 from tinytales.train.corpus.readers import read_documents
 from tinytales.train.corpus.recipe import CorpusRecipe, Source, find_files
@@ -127,21 +127,13 @@ def _build_into(
     report: Report,
 ) -> dict[str, Any]:
     started = time.monotonic()
-    notes: list[str] = []
-    unsafe = clean.safety_check()
-    if unsafe is None:
-        notes.append("this installation has no tinytales.safety: nothing was dropped as unsafe")
-    held_out = HeldOut(
-        document["text"]
-        for path in (find_files(recipe.holdout, base) if recipe.holdout else [])
-        for document in read_documents(path)
-    )
-    duplicates = Duplicates(recipe.near_duplicates)
+    held_out = find_files(recipe.holdout, base) if recipe.holdout else []
+    cleaner = Cleaner(recipe, (d["text"] for path in held_out for d in read_documents(path)))
     tallies: dict[str, _Tally] = {}
     frequency: Counter[str] = Counter()
     for source in recipe.source:
         tally = tallies[source.name] = _Tally()
-        kept = _clean(source, files[source.name], tally, unsafe, held_out, duplicates, recipe)
+        kept = _clean(source, files[source.name], cleaner, tally)
         with _spool(folder, source).open("w", encoding="utf-8") as spool:
             for document in kept:
                 frequency.update(document.content)
@@ -176,7 +168,7 @@ def _build_into(
                 "licence": source.licence,
                 "files": [path.name for path in files[source.name]],
                 "read": tally.read,
-                "dropped": {name: tally.dropped[name] for name in clean.FAULTS},
+                "dropped": {name: tally.dropped[name] for name in FAULTS},
                 "documents": tally.kept,
                 "words": tally.words,
                 **packed,
@@ -191,37 +183,23 @@ def _build_into(
         "seed": recipe.seed,
         "ood": list(recipe.ood),
         "seconds": round(time.monotonic() - started, 1),
-        "notes": notes,
         "sources": sources,
     }
 
 
 def _clean(
-    source: Source,
-    files: list[Path],
-    tally: _Tally,
-    unsafe: Callable[[str], bool] | None,
-    held_out: HeldOut,
-    duplicates: Duplicates,
-    recipe: CorpusRecipe,
+    source: Source, files: list[Path], cleaner: Cleaner, tally: _Tally
 ) -> Iterator[Document]:
     """The clean documents of a source; `tally` counts them and the others."""
     for path in files:
         for fields in read_documents(path, text=source.text, encoding=source.encoding):
             tally.read += 1
-            text = clean.mend(fields["text"])
-            wanted = all(str(fields.get(key)) == value for key, value in source.where.items())
-            words = words_of(text)
-            why = "" if wanted else "filtered"
-            why = why or clean.fault(text, source, unsafe or (lambda _: False))
-            if not why and held_out.share(words) > recipe.contamination:
-                why = "held out"
-            why = why or duplicates.seen(words)
+            text, why = cleaner(fields, source)
             if why:
                 tally.dropped[why] += 1
                 continue
             tally.kept += 1
-            tally.words += len(words)
+            tally.words += len(text.split())
             yield label(text, fields, source)
 
 

@@ -1,6 +1,6 @@
 """Mend what can be mended, drop what cannot, and count both.
 
-`mend` repairs mojibake, quotes and spaces; `fault` names the first reason to drop a story, in the
+`mend` repairs mojibake, quotes and spaces; `Cleaner` names the first reason to drop a story, in the
 order of FAULTS. The counts stand in corpus.json, so that nothing disappears unseen.
 """
 
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tinytales.errors import require
+from tinytales.safety import Safety
 from tinytales.sentences import ends_sentence
-from tinytales.train.corpus.recipe import Source
+from tinytales.train.corpus.duplicates import Duplicates, HeldOut, words_of
+from tinytales.train.corpus.recipe import CorpusRecipe, Source
 
 #: name -> what is dropped. The order is the order of the checks, and of the table in `stats`.
 FAULTS: dict[str, str] = {
@@ -34,6 +37,8 @@ _PLAIN = str.maketrans(
      "`": "'", "…": "...", "\u2013": "-", "\u2012": "-", "\u2010": "-", "\u2011": "-",
      "\u00ad": "", "\u200b": "", "\ufeff": ""}
 )  # fmt: skip
+_BROKEN = re.compile(r"[\ufffd\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_BEYOND_LATIN = re.compile(r"[^\W\u0000-\u02ff]")
 _SUSPECT = re.compile(r"[^\x00-\x7f]|&[a-z#]+\w*;")
 _ENGLISH = frozenset("the a and to was of in he she it they his her said with is you on i".split())
 #: How a tale begins, or the line that ends one.
@@ -54,12 +59,38 @@ def mend(text: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def fault(text: str, source: Source, unsafe: Callable[[str], bool]) -> str:
-    """Why to drop a mended story: a name of FAULTS, or nothing."""
+class Cleaner:
+    """Decides which stories stay. Remembers, as hashes, all that it let pass."""
+
+    def __init__(self, recipe: CorpusRecipe, held_out: Iterable[str] = ()) -> None:
+        """`held_out` are the texts that must stay unseen."""
+        self._safety = Safety()
+        self._held_out = HeldOut(held_out)
+        self._contamination = recipe.contamination
+        self._duplicates = Duplicates(recipe.near_duplicates)
+
+    def __call__(self, fields: Mapping[str, Any], source: Source) -> tuple[str, str]:
+        """The mended story and why to drop it: a name of FAULTS, or nothing."""
+        if any(str(fields.get(key)) != str(value) for key, value in source.where.items()):
+            return "", "filtered"
+        text = mend(fields["text"])
+        why = fault(text, source)
+        if not why and self._safety.check(text):
+            why = "unsafe"
+        if why:
+            return text, why
+        words = words_of(text)
+        if self._held_out.share(words) > self._contamination:
+            return text, "held out"
+        return text, self._duplicates.seen(words)
+
+
+def fault(text: str, source: Source) -> str:
+    """What is wrong with a mended story by itself: a name of FAULTS, or nothing."""
     words = text.split()
     if not words:
         return "empty"
-    if "\ufffd" in text or sum(unicodedata.category(c) == "Cc" for c in text if c != "\n"):
+    if _BROKEN.search(text):
         return "mojibake"
     if len(words) < source.min_words:
         return "too short"
@@ -72,23 +103,11 @@ def fault(text: str, source: Source, unsafe: Callable[[str], bool]) -> str:
         return "several stories"
     if not ends_sentence(text):
         return "cut ending"
-    if unsafe(text):
-        return "unsafe"
     return ""
 
 
 def is_english(text: str, words: list[str]) -> bool:
-    """A fifth of the words among the commonest, and hardly a letter that English lacks."""
-    foreign = sum(1 for c in text if ord(c) > 0x2FF and c.isalpha())
+    """Three words in twenty among the commonest, and hardly a letter beyond Latin."""
     common = sum(1 for word in words if word.lower().strip('.,!?";:') in _ENGLISH)
+    foreign = len(_BEYOND_LATIN.findall(text))
     return common >= 0.15 * len(words) and foreign <= 0.01 * len(text)
-
-
-def safety_check() -> Callable[[str], bool] | None:
-    """Is a text unsafe for children? None where this installation cannot tell."""
-    try:
-        from tinytales.safety import Safety
-    except ImportError:
-        return None
-    safety = Safety()
-    return lambda text: safety.check(text) is not None

@@ -81,8 +81,7 @@ def table(manifest: dict[str, Any]) -> str:
     for fault, meaning in FAULTS.items():
         counts = [s["dropped"].get(fault, 0) for s in sources]
         dropped.append([fault, *(f"{count:,}" for count in counts), meaning])
-    lines = [*_aligned(what), "", *_aligned(dropped)]
-    return "\n".join(lines + [f"note: {note}" for note in manifest.get("notes", [])])
+    return "\n".join([*_aligned(what), "", *_aligned(dropped)])
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
