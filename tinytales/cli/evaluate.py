@@ -2,6 +2,7 @@
 
 tinytales evaluate runs/mine/final --text dev.jsonl.xz
 tinytales evaluate --text story.txt            # the shipped storyteller
+tinytales evaluate --stories 200               # are asked-for words told, do stories end?
 """
 
 from __future__ import annotations
@@ -30,16 +31,27 @@ def evaluate(
         typer.Option(help="JSON Lines with `text` (and `source`) or plain text, maybe .xz."),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many documents of a source.", min=0)] = 0,
+    stories: Annotated[
+        int, typer.Option(help="Tell so many stories with three asked-for words.", min=0)
+    ] = 0,
+    against: Annotated[
+        Path | None, typer.Option(help="Training texts: how much was learned by heart?")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how well a model foresees a text; bits per byte compare across tokenizers."""
     from tinytales.errors import UsageError, require
 
+    if stories:
+        _stories(model, stories, against, as_json)
+        return
     require("torch", "train")
     from tinytales.train.evaluate import read_documents
 
     if text is None:
-        raise UsageError("no text to measure on", hint="--text FILE, which nobody trained on")
+        raise UsageError(
+            "nothing to measure", hint="--text FILE, which nobody trained on, or --stories 200"
+        )
     documents = {name: texts[: limit or None] for name, texts in read_documents(text).items()}
     if model is not None and (model / "config.json").is_file():
         scores = _checkpoint(model, documents)
@@ -78,6 +90,48 @@ def _bundle(path: Path | None, documents: dict[str, list[str]]) -> dict[str, Sco
         scores[name] = Score(bits * size * math.log(2), tokens, size, len(texts))
     engine.close()
     return scores
+
+
+def _stories(model: Path | None, count: int, against: Path | None, as_json: bool) -> None:
+    """Asked-for words with and without help, endings, and overlap with training texts."""
+    import statistics
+
+    from tinytales.storyteller import Storyteller
+    from tinytales.train.stories import ask_and_tell, count_told, nearest_overlap
+
+    figures: dict[str, dict[str, float]] = {}
+    with Storyteller.open(model) as teller:
+        told = {
+            name: ask_and_tell(teller, count, help_words=help_words)
+            for name, help_words in (("with help for words", True), ("the model alone", False))
+        }
+    for name, some in told.items():
+        figures[name] = count_told(some).to_dict()
+    if against is not None:
+        from tinytales.train.evaluate import read_documents
+
+        training = [t for texts in read_documents(against).values() for t in texts]
+        overlaps = nearest_overlap([s.text for s in told["the model alone"]], training)
+        figures["by heart"] = {
+            "median": round(statistics.median(overlaps), 4),
+            "largest": round(max(overlaps), 4),
+        }
+    if as_json:
+        print(json.dumps(figures))
+        return
+    print(f"{count} stories, each asked for a noun, a verb and an adjective, temperature 0.8")
+    for name in told:
+        f = figures[name]
+        print(
+            f"{name:<20}  words told {f['words']:.1%} (very form {f['exact']:.1%})  "
+            f"ended by themselves {f['ended']:.1%}  median length {f['length']:.0f} words"
+        )
+    if "by heart" in figures:
+        heart = figures["by heart"]
+        print(
+            "largest Rouge-2 precision against the nearest training story: "
+            f"median {heart['median']:.2f}, largest {heart['largest']:.2f}"
+        )
 
 
 def _show(scores: dict[str, Score], as_json: bool) -> None:
