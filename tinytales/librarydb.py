@@ -120,8 +120,8 @@ def prepare(path: Path) -> tuple[str, str]:
                 from tinytales.salvage import salvage
 
                 return str(path), salvage(path)
-            if path.is_file() and path.stat().st_size and "locked" not in str(error):
-                return _read_only(path, "can only be read, the disk is full or fails")
+            if path.is_file() and path.stat().st_size and cannot_write(error):
+                return _read_only(path, f"can only be read ({error})")
             raise
     except sqlite3.Error as error:
         raise spoken(error, path) from error
@@ -167,6 +167,12 @@ def is_damage(error: sqlite3.Error) -> bool:
     return any(
         sign in said for sign in ("malformed", "not a database", "no such table", "no such column")
     )
+
+
+def cannot_write(error: sqlite3.Error) -> bool:
+    """Is the place at fault: full, failing, or not ours to write to?"""
+    said = str(error)
+    return any(sign in said for sign in ("full", "disk I/O", "readonly", "unable to open"))
 
 
 def _writable(path: Path) -> bool:
