@@ -9,7 +9,7 @@ Four figures of Eldan & Li 2023, section 5 ("Diversity of the generated content"
 - kin: for each story, its largest Rouge-2 F with another told story: does it repeat itself?
 - endings: training stories are cut at 40 % and told on; Rouge-2 precision against the true ending.
 
-    tinytales evaluate runs/mine/final --corpus prepared
+    tinytales evaluate runs/mine/final --stories 100 --against runs/corpus
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from tinytales.errors import TinytalesError
-from tinytales.prompt import STORY_LINE
+from tinytales.prompt import HEADER_LINES, STORY_LINE
 from tinytales.train.corpus.duplicates import words_of
 from tinytales.train.data import PreparedCorpus
 
@@ -84,7 +84,8 @@ def measure(
             table[rows[gram], column] = count
     totals = table.sum(axis=0)
 
-    best = [Nearest(0.0, "", "") for _ in told]
+    most = np.zeros(len(told), dtype=np.int64)
+    nearest = [("", "")] * len(told)
     wanted = {k: set().union(*(grams(words_of(s), k) for s in stories)) for k in PHRASES}
     seen: dict[int, set[Gram]] = {k: set() for k in PHRASES}
     for source, text in training:
@@ -93,8 +94,8 @@ def measure(
         if there:
             counts_here = np.fromiter(there.values(), np.int32)[:, None]
             shared = np.minimum(table[[rows[g] for g in there]], counts_here).sum(axis=0)
-            for column in np.flatnonzero(shared > [b.precision * t for b, t in zip(best, totals)]):
-                best[column] = Nearest(float(shared[column] / totals[column]), source, text)
+            for column in np.flatnonzero(shared > most):
+                most[column], nearest[column] = shared[column], (source, text)
         for k, phrases in wanted.items():
             seen[k] |= phrases & grams(words, k).keys()
     shares = {
@@ -106,7 +107,10 @@ def measure(
         max((rouge_f(a, b) for j, b in enumerate(told) if j != i), default=0.0)
         for i, a in enumerate(told)
     ]
-    return Memorization(best, shares, kin)
+    found = [
+        Nearest(float(share), *where) for share, where in zip(most / totals, nearest, strict=True)
+    ]
+    return Memorization(found, shares, kin)
 
 
 def grams(words: Sequence[str], n: int) -> Counter[Gram]:
@@ -142,21 +146,19 @@ def training_stories(corpus: PreparedCorpus) -> Iterator[tuple[str, str]]:
     tokenizer = Tokenizer.from_file(str(corpus.tokenizer_path))
     for source, tokens in corpus.tokens.items():
         starts = _starts(corpus.folder / f"{source}.docs.npy")
-        for first in range(0, len(starts), 256):
-            part = starts[first : first + 257]
-            ends = [*part[1:257], *([len(tokens) - 1] if len(part) <= 256 else [])]
-            batch = [tokens[s + 1 : e].tolist() for s, e in zip(part, ends, strict=False)]
+        ends = [*starts[1:], len(tokens) - 1]
+        for i in range(0, len(starts), 256):
+            spans = zip(starts[i : i + 256], ends[i : i + 256], strict=True)
+            batch = [tokens[start + 1 : end].tolist() for start, end in spans]
             for text in tokenizer.decode_batch(batch):
                 yield source, story_of(text)
 
 
 def story_of(document: str) -> str:
     """A training document without its header."""
-    lines = document.split("\n")
-    if lines[0].split(":")[0] in ("Words", "Sentence", "Features", "Summary", "Story"):
-        head, marker, story = document.partition(STORY_LINE)
-        if marker:
-            return story
+    first = document.partition(":")[0].lower()
+    if first == "story" or first in HEADER_LINES:
+        return document.partition(STORY_LINE)[2] or document
     return document
 
 

@@ -1,20 +1,14 @@
-"""What stories a bundle tells: asked-for words, endings, and how much of them was learned by heart.
+"""What stories a bundle tells: are the asked-for words told, does it end by itself?
 
-    tinytales evaluate --stories 200                      # three random words asked for in each
-    tinytales evaluate --stories 100 --against texts.jsonl.xz
-
-Memorization as in the paper (section 4.6): the largest Rouge-2 precision of a story against any
-single training story. Pooled overlap would say nothing: every pair of words occurs somewhere.
+tinytales evaluate --stories 200                      # three random words asked for in each
 """
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 import statistics
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinytales import wordlists
@@ -23,8 +17,6 @@ from tinytales.sampling import Sampling
 from tinytales.story import Story
 from tinytales.storyteller import Storyteller
 from tinytales.wordhelp import missing_words
-
-Bigrams = Counter[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +67,3 @@ def count_told(stories: Sequence[Story]) -> Told:
         ended=sum(story.finish == "end" for story in stories) / len(stories),
         length=statistics.median(story.words for story in stories),
     )
-
-
-def bigrams(text: str) -> Bigrams:
-    words = re.findall(r"[a-z']+", text.lower())
-    return Counter(itertools.pairwise(words))
-
-
-def nearest_overlap(texts: Sequence[str], training: Iterable[str]) -> list[float]:
-    """For each text the largest Rouge-2 precision against a single training story, from 0 to 1."""
-    wanted = [bigrams(text) for text in texts]
-    sizes = [max(1, sum(counts.values())) for counts in wanted]
-    where: dict[tuple[str, str], list[int]] = {}
-    for number, counts in enumerate(wanted):
-        for pair in counts:
-            where.setdefault(pair, []).append(number)
-    best = [0] * len(texts)
-    for story in training:
-        shared = [0] * len(texts)
-        for pair, there in bigrams(story).items():
-            for number in where.get(pair, ()):
-                shared[number] += min(there, wanted[number][pair])
-        best = [max(a, b) for a, b in zip(best, shared, strict=True)]
-    return [hits / size for hits, size in zip(best, sizes, strict=True)]

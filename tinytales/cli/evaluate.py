@@ -3,18 +3,24 @@
 tinytales evaluate runs/mine/final --text dev.jsonl.xz
 tinytales evaluate --text story.txt            # the shipped storyteller
 tinytales evaluate --stories 200               # are asked-for words told, do stories end?
+tinytales evaluate --stories 100 --against runs/corpus     # are they told, or recited?
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from tinytales.story import Story
+    from tinytales.storyteller import Storyteller
     from tinytales.train.evaluate import Score
 
 app = typer.Typer(add_completion=False)
@@ -35,13 +41,16 @@ def evaluate(
         int, typer.Option(help="Tell so many stories with three asked-for words.", min=0)
     ] = 0,
     against: Annotated[
-        Path | None, typer.Option(help="Training texts: how much was learned by heart?")
+        Path | None,
+        typer.Option(help="The prepared corpus, or texts: how much was learned by heart?"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how well a model foresees a text; bits per byte compare across tokenizers."""
     from tinytales.errors import UsageError, require
 
+    if against is not None and not stories:
+        raise UsageError("--against compares told stories", hint="add --stories 100")
     if stories:
         _stories(model, stories, against, as_json)
         return
@@ -94,28 +103,18 @@ def _bundle(path: Path | None, documents: dict[str, list[str]]) -> dict[str, Sco
 
 def _stories(model: Path | None, count: int, against: Path | None, as_json: bool) -> None:
     """Asked-for words with and without help, endings, and overlap with training texts."""
-    import statistics
-
-    from tinytales.storyteller import Storyteller
-    from tinytales.train.stories import ask_and_tell, count_told, nearest_overlap
+    from tinytales.train.stories import ask_and_tell, count_told
 
     figures: dict[str, dict[str, float]] = {}
-    with Storyteller.open(model) as teller:
+    with _teller(model) as teller:
         told = {
             name: ask_and_tell(teller, count, help_words=help_words)
             for name, help_words in (("with help for words", True), ("the model alone", False))
         }
-    for name, some in told.items():
-        figures[name] = count_told(some).to_dict()
-    if against is not None:
-        from tinytales.train.evaluate import read_documents
-
-        training = [t for texts in read_documents(against).values() for t in texts]
-        overlaps = nearest_overlap([s.text for s in told["the model alone"]], training)
-        figures["by heart"] = {
-            "median": round(statistics.median(overlaps), 4),
-            "largest": round(max(overlaps), 4),
-        }
+        for name, some in told.items():
+            figures[name] = count_told(some).to_dict()
+        if against is not None:
+            figures["by heart"] = _by_heart(teller, told["the model alone"], against)
     if as_json:
         print(json.dumps(figures))
         return
@@ -127,11 +126,59 @@ def _stories(model: Path | None, count: int, against: Path | None, as_json: bool
             f"ended by themselves {f['ended']:.1%}  median length {f['length']:.0f} words"
         )
     if "by heart" in figures:
-        heart = figures["by heart"]
-        print(
-            "largest Rouge-2 precision against the nearest training story: "
-            f"median {heart['median']:.2f}, largest {heart['largest']:.2f}"
-        )
+        from tinytales.train.memorization import summary
+
+        print("\nhow much of the stories of the model alone stands in the training texts")
+        print(summary(figures["by heart"]))
+
+
+def _by_heart(teller: Storyteller, stories: list[Story], against: Path) -> dict[str, float]:
+    """How much of told stories, and of told endings of training stories, stands in `against`."""
+    import itertools
+    import statistics
+
+    from tinytales.prompt import StoryPrompt
+    from tinytales.sampling import Sampling
+    from tinytales.train import memorization as memory
+
+    # Stories from all over the texts, of a length that leaves room for an ending.
+    known = [s for _, s in _training(against) if 50 <= len(s.split()) <= 250]
+    some = itertools.islice(known, 0, None, max(1, len(known) // len(stories)))
+    endings = []
+    for seed, (opening, true) in enumerate(map(memory.cut, itertools.islice(some, len(stories)))):
+        story = teller.tell(StoryPrompt(opening=opening), Sampling(seed=seed))
+        endings.append(memory.ending_precision(story.text[len(opening) :], true))
+    found = memory.measure([s.text for s in stories], _training(against)).figures()
+    if endings:
+        found |= {"endings_median": statistics.median(endings), "endings_largest": max(endings)}
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def _training(path: Path) -> Iterable[tuple[str, str]]:
+    """(source, story) of a prepared corpus, or of a file of texts."""
+    from tinytales.train.data import PreparedCorpus
+    from tinytales.train.evaluate import read_documents
+    from tinytales.train.memorization import training_stories
+
+    if path.is_dir():
+        return training_stories(PreparedCorpus(path))
+    return [(source, t) for source, texts in read_documents(path).items() for t in texts]
+
+
+@contextlib.contextmanager
+def _teller(path: Path | None) -> Iterator[Storyteller]:
+    """A storyteller of a bundle, or of a checkpoint, exported without loss for the occasion."""
+    from tinytales.storyteller import Storyteller
+
+    with tempfile.TemporaryDirectory() as scratch:
+        if path is not None and (path / "config.json").is_file():
+            from tinytales.export.exporter import export_bundle
+
+            bundle = Path(scratch) / "bundle"
+            export_bundle(path, bundle, "fp32")
+            path = bundle
+        with Storyteller.open(path) as teller:
+            yield teller
 
 
 def _show(scores: dict[str, Score], as_json: bool) -> None:
