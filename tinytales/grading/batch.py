@@ -14,13 +14,12 @@ from __future__ import annotations
 import io
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinytales.errors import TinytalesError, require
 from tinytales.grading.cache import Cache, Score, key_of
-from tinytales.grading.judge import response_format, reply_of
+from tinytales.grading.judge import reply_of, response_format
 from tinytales.grading.steps import Job, Judge, Request, next_step, unscored
 
 #: Limits of the API for one file.

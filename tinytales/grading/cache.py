@@ -1,4 +1,4 @@
-"""What was paid for and what came of it, in one SQLite file (WAL): grades.sqlite beside the stories.
+"""What was paid for and what came of it: grades.sqlite (WAL), beside the saved stories.
 
     with Cache() as cache:
         cache.keep(key, reply)          # committed to disk before anything else happens

@@ -175,8 +175,12 @@ class Wire:
         ]  # fmt: skip
         # "'max_tokens' is not supported … use 'max_completion_tokens'" names both: the refused one
         # is the one that was sent.
-        if not names and request.verdict and any(
-            word in said for word in ("response_format", "json_schema", "grammar", "schema")
+        if (
+            not names
+            and request.verdict
+            and any(
+                word in said for word in ("response_format", "json_schema", "grammar", "schema")
+            )
         ):
             names = ["response_format"]
         known = self._cache.refused(request.judge.id)

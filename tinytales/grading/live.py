@@ -14,7 +14,7 @@ import heapq
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tinytales.errors import TinytalesError
@@ -108,14 +108,12 @@ class _Run:
         self.unconnected = 0
         self.dice = random.Random(7)
 
-    async def work(self, fresh: Iterable[_Due]) -> None:
+    async def work(self, fresh: Iterator[_Due]) -> None:
         """One worker: takes what is due until everything is finished."""
         while self.unfinished and not self.stop.is_set():
             now = time.monotonic()
-            if self.later and self.later[0].at <= now:
-                due = heapq.heappop(self.later)
-            else:
-                due = next(iter(fresh), None)  # type: ignore[call-overload]
+            ready = self.later and self.later[0].at <= now
+            due = heapq.heappop(self.later) if ready else next(fresh, None)
             if due is None:
                 wait = self.later[0].at - now if self.later else 0.05
                 await asyncio.sleep(min(max(wait, 0.001), 0.1))

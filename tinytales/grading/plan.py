@@ -96,7 +96,9 @@ def prices(path: Path | None = None) -> Prices:
 
 @functools.cache
 def _shipped_prices() -> Prices:
-    return _read_prices(resources.files("tinytales.grading").joinpath("prices.toml").read_text("utf-8"))
+    return _read_prices(
+        resources.files("tinytales.grading").joinpath("prices.toml").read_text("utf-8")
+    )
 
 
 def _read_prices(text: str) -> Prices:

@@ -73,7 +73,9 @@ class Rubric:
             asked += "\n" + self.grades.strip() + "\n\n" + self._form(nonce)
         return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}]
 
-    def second(self, first: list[dict[str, str]], assessed: str, nonce: str) -> list[dict[str, str]]:
+    def second(
+        self, first: list[dict[str, str]], assessed: str, nonce: str
+    ) -> list[dict[str, str]]:
         """The messages of the second turn, after the judge has written its assessment."""
         return [
             *first,
@@ -102,7 +104,7 @@ class Rubric:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is graded: the given beginning, what was told on, the wishes; a second telling in duels."""
+    """The given beginning, what was told on, the wishes; in duels a second story."""
 
     beginning: str
     telling: str
@@ -133,7 +135,9 @@ def load(name: str | Path) -> Rubric:
         UsageError: no such rubric, or a file that is none.
     """
     if str(name) in BUILT_IN:
-        text = resources.files("tinytales.grading").joinpath(f"rubric-{name}.toml").read_text("utf-8")
+        text = (
+            resources.files("tinytales.grading").joinpath(f"rubric-{name}.toml").read_text("utf-8")
+        )
         return parse(text, str(name))
     path = Path(name)
     if path.suffix != ".toml":

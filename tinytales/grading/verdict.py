@@ -1,8 +1,8 @@
 """Reading a verdict out of a judge's reply.
 
 The last JSON object that carries the right code wins; anything that cannot be understood is
-*unscored with a reason*, never 0. A judge that echoes a story with a verdict of its own in it cannot
-be mistaken for a judge that graded: the story's writer did not know the code.
+*unscored with a reason*, never 0. A judge that echoes a story with a verdict of its own in it
+cannot be mistaken for a judge that graded: the story's writer did not know the code.
 """
 
 from __future__ import annotations
