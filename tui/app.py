@@ -7,6 +7,7 @@ stands, so that the form can be filled in while it wakes.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -53,7 +54,8 @@ THEME_WORDS = {
 EVERYWHERE = """\
 ## Everywhere
 
-**F2** makes a story, **F3** is the library, **F4** the voices, **F5** the grown-ups' corner.
+**F2** makes a story, **F3** is the library, **F4** the voices, **F5** the grown-ups' corner,
+**F6** goes back to the page.
 **Ctrl+T** changes the look, **Ctrl+P** opens all commands, **Ctrl+Q** leaves.
 """
 
@@ -90,6 +92,7 @@ class TinytalesApp(App[None]):
         Binding("f3", "go('library')", "Library", show=False),
         Binding("f4", "go('voices')", "Voices", show=False),
         Binding("f5", "go('grownups')", "Grown-ups", show=False),
+        Binding("f6", "go('page')", "The page", show=False),
         Binding("ctrl+t", "next_theme", "Another look", show=False),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
         Binding("f1", "explain", "Help", key_display="F1"),
@@ -146,6 +149,12 @@ class TinytalesApp(App[None]):
             self.say(error)
         if self.shelf.trouble:
             self.notify(self.shelf.trouble, title="The library", timeout=10)
+        self.shelf.on_trouble = lambda: self.call_later(self._say_trouble)
+
+    def _say_trouble(self) -> None:
+        self.notify(self.shelf.trouble, title="The library", severity="warning", timeout=10)
+        if self.page.is_mounted:
+            self.page.say_state()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEMES["day"].variables
@@ -318,12 +327,12 @@ class TinytalesApp(App[None]):
         words = max_words or base.max_words
         return replace(base, seed=seed, max_words=words)
 
-    def fitting(self, prompt: StoryPrompt) -> StoryPrompt:
-        """`prompt` with as much of the end of its opening as leaves half of the memory free."""
+    def fitting(self, prompt: StoryPrompt, room: int = 80) -> StoryPrompt:
+        """`prompt` with as much of the end of its opening as leaves `room` tokens for a story."""
         teller = self.teller
         if teller is None:
             return prompt
-        most = teller.bundle.manifest.context_length // 2
+        most = teller.bundle.manifest.context_length - room
         while len(teller.bundle.encode(prompt.render())) > most:
             sentences = split_sentences(prompt.opening)
             if len(sentences) < 2:
@@ -431,22 +440,26 @@ class TinytalesApp(App[None]):
         self.push_screen(TellingsDialog(rows, story_id), chosen)
 
     def export(self, ids: list[str]) -> None:
-        """Ask as what and where to, then write."""
+        """Ask as what and where to, then write in a thread."""
+        from tinytales.booklet import FORMATS
+
         entry = self.shelf.entry(ids[0])
         title = entry.title if entry is not None and len(ids) == 1 else "tinytales"
+        formats = {name: (form.name, form.suffix) for name, form in FORMATS.items()}
 
-        def chosen(answer: tuple[str, Path] | None) -> None:
-            if answer is None:
-                return
+        async def write(format: str, path: Path) -> None:
             try:
-                self.shelf.export(ids, *answer)
-                self.notify(str(answer[1]), title="Exported", timeout=6)
+                await asyncio.to_thread(self.shelf.export, ids, format, path)
             except TinytalesError as error:
                 self.say(error)
-            except OSError as error:
-                self.say(TinytalesError(f"{answer[1]}: {error.strerror}", hint="choose another"))
+            else:
+                self.notify(str(path), title="Exported", timeout=6)
 
-        self.push_screen(ExportDialog(len(ids), file_name(title), FORMATS), chosen)
+        def chosen(answer: tuple[str, Path] | None) -> None:
+            if answer is not None:
+                self.run_worker(write(*answer))
+
+        self.push_screen(ExportDialog(len(ids), file_name(title), formats), chosen)
 
     # -- ways ------------------------------------------------------------------------------------
 
@@ -476,6 +489,10 @@ class TinytalesApp(App[None]):
                     self.action_go("grownups")
 
             self.push_screen(SumDialog(), answered)
+            return
+        if place == "page":
+            if self.page.mode != "empty":
+                self._on_page(lambda page: None)
             return
         if place not in self._installed_screens:
             self.install_screen(new_place(place), place)

@@ -41,6 +41,7 @@ class Shelf:
     def __init__(self, library: Library, *, trouble: str = "", now: Now | None = None) -> None:
         self.library = library
         self.trouble = trouble or library.note
+        self.on_trouble: Callable[[], Any] = lambda: None  # called in the writing thread
         self.evening: Path | None = None  # the folder of a temporary library
         self._now = now or (lambda: datetime.now(UTC))
         self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
@@ -87,13 +88,27 @@ class Shelf:
             try:
                 job()
             except TinytalesError as error:
-                self.trouble = sentence(error)
+                self._failed(sentence(error))
             except OSError as error:
-                self.trouble = f"{error.filename or 'The data folder'}: {error.strerror}."
+                self._failed(f"{error.filename or 'The data folder'}: {error.strerror}.")
+
+    def _failed(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self.on_trouble()
 
     def keep(self, story: Story) -> None:
         """Keep a story as far as it is told; the same again with every sentence."""
         self.in_background(self.library.add, story)
+
+    def finish(self, story: Story) -> None:
+        """Keep a story that is told; it is the one that was read last."""
+
+        def work() -> None:
+            self.library.add(story)
+            self.library.leave(story.id, max(1, len(story.text)))
+
+        self.in_background(work)
 
     def favorite(self, id: str, on: bool, then: Callable[[], Any] | None = None) -> None:
         self.in_background(self.library.favorite, id, on, then=then)
@@ -115,6 +130,11 @@ class Shelf:
         self.in_background(
             lambda: self.library.add_duel(winner, loser, drawn=drawn), then=then
         )
+
+    def export(self, ids: Sequence[str], format: str, path: Path) -> None:
+        """Write stories to a file (in a thread of the caller's). Raises TinytalesError."""
+        self.settle()
+        self.library.export(ids, format, path)
 
     def settle(self, seconds: float = 5) -> None:
         """Wait until everything so far is written."""

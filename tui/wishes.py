@@ -40,7 +40,7 @@ NEXT_CHAPTERS = (
 _PLACED = re.compile(
     r"^(in|at|on|by|under|near|inside|behind|over|beside|up|down|far|across|between)\b", re.I
 )
-_ARTICLE = re.compile(r"^(a|an|the|my|our|his|her|their|some|two|three|[A-Z])\b")
+_ARTICLE = re.compile(r"^(?:[A-Z]|(?:a|an|the|my|our|his|her|their|some|two|three)\b)")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -30,20 +30,15 @@ class Line(Input):
         self.HELP = f"## Write\n\n{help}\n\n**Tab** goes on, **Enter** tells the story."
         self._limit = limit
 
-    def insert(self, text: str, start: int, end: int | None = None) -> None:
-        room = self._limit - (len(self.value) - ((end if end is not None else start) - start))
-        tidy = " ".join(text[: self._limit * 4].split()) if "\n" in text or len(text) > 200 else text
-        if len(tidy) > room or len(text) > self._limit * 4:
-            self.app.notify("That is a lot of text: its beginning is taken.", timeout=4)
-        super().insert(tidy[: max(0, room)], start, end if end is not None else start)
-
-    def _on_paste(self, event: Any) -> None:
+    def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
         event.stop()
-        start, end = self.selection
-        if start > end:
-            start, end = end, start
-        self.insert(event.text, start, end)
+        start, end = sorted(self.selection)
+        room = self._limit - len(self.value) + end - start
+        tidy = " ".join(event.text[: 4 * self._limit].split())
+        if len(tidy) > room or len(event.text) > 4 * self._limit:
+            self.app.notify("That is a lot of text: its beginning is taken.", timeout=4)
+        self.replace(tidy[: max(0, room)], start, end)
 
 
 class MakeScreen(PlaceScreen):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tinytales.tui.reader import ReadAloud
 
 BEATS = 25
+#: Tokens that a new telling has for itself: to go on, a page full; to branch, what was there before.
+ROOM_TO_GO_ON, ROOM_TO_BRANCH = 200, 80
 Mode = Literal["empty", "telling", "resting", "branching", "choosing"]
 
 ENDINGS = {
@@ -112,6 +114,7 @@ class PageScreen(PlaceScreen):
         self._kept_to = 0  # so much of the told text has gone to the library
         self._keeping: str | None = None  # the id under which it is kept
         self._chosen = 0
+        self._waits = False  # paused because another screen is in front
 
     def compose(self) -> ComposeResult:
         yield TopBar(self.PLACE)
@@ -130,6 +133,18 @@ class PageScreen(PlaceScreen):
         self._timer = self.set_interval(1 / BEATS, self._beat, pause=True)
         self.query_one(Choices).display = False
         self.view.focus()
+
+    def on_screen_suspend(self) -> None:
+        """A story that is left waits."""
+        if self.mode == "telling" and not self.reading.paused:
+            self.action_pause()
+            self._waits = True
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        if self._waits and self.mode == "telling":
+            self.action_go_on()
+        self._waits = False
 
     # -- a story begins --------------------------------------------------------------------------
 
@@ -176,7 +191,7 @@ class PageScreen(PlaceScreen):
                 first = not self.reading.text
                 self.reading.feed(more)
                 if first:
-                    self._say_state()
+                    self.say_state()
                 if first and self._order is not None and self._order.read_already:
                     self.reading.shown = min(self._order.read_already, len(self.reading.text))
                     self._show()
@@ -203,7 +218,8 @@ class PageScreen(PlaceScreen):
     def _keep_sentences(self) -> None:
         """Send the sentences that were shown to the library, once for each."""
         told = self.reading.text[self._kept_to : self.reading.shown]
-        if self._live is None or not ends_sentence(told):
+        replay = self._order is not None and self._order.same_as is not None
+        if self._live is None or replay or not ends_sentence(told):
             return
         record = self._record(self.reading.text[: self.reading.shown], "cancelled")
         if record is None:
@@ -261,8 +277,7 @@ class PageScreen(PlaceScreen):
     def _finish(self, story: Story) -> None:
         self.story = story
         self._keeping = story.id
-        self.tales.shelf.keep(story)
-        self.tales.shelf.leave(story.id, len(story.text))
+        self.tales.shelf.finish(story)
         if not self._title:
             self._title = title_of(story.text)
         self.view.entitle(self._title)
@@ -294,11 +309,11 @@ class PageScreen(PlaceScreen):
         self.query_one(Choices).display = mode == "choosing"
         if mode != "choosing":
             self.view.focus()
-        self._say_state()
+        self.say_state()
         self._say_facts()
         self.refresh_bindings()
 
-    def _say_state(self) -> None:
+    def say_state(self) -> None:
         self.query_one("#state", Static).update(self._state())
 
     def _state(self) -> str:
@@ -353,12 +368,12 @@ class PageScreen(PlaceScreen):
         self.reading.pause(True)
         if self.aloud is not None:
             self.aloud.pause()
-        self._say_state()
+        self.say_state()
         self.refresh_bindings()
 
     def action_go_on(self) -> None:
         self.reading.pause(False)
-        self._say_state()
+        self.say_state()
         self.refresh_bindings()
 
     def action_read_again(self) -> None:
@@ -408,17 +423,20 @@ class PageScreen(PlaceScreen):
         text = story.text
         if story.finish in ("end", "length") and ends_sentence(text):
             text = f"{text}\n{next_chapter(sampling.seed or 0)}"
-        self._grow(story, text, len(story.text), sampling)
+        self._grow(story, text, len(story.text), sampling, ROOM_TO_GO_ON)
 
     def action_branch(self) -> None:
+        """Choose a sentence, beginning with the newest."""
         if self.mode == "telling":
             self.action_stop()
+        self._branch_at(len(self.view.sentences()) - 1)
+
+    def _branch_at(self, sentence: int) -> None:
         sentences = self.view.sentences()
-        if not sentences:
-            return
-        self._chosen = len(sentences) - 1
-        self._enter("branching")
-        self._mark(sentences)
+        if sentences and self.story is not None:
+            self._enter("branching")
+            self._chosen = sentence
+            self._mark(sentences)
 
     def action_choose(self, step: int) -> None:
         sentences = self.view.sentences()
@@ -430,16 +448,14 @@ class PageScreen(PlaceScreen):
 
     @on(StoryView.SentencePicked)
     def _sentence_clicked(self, event: StoryView.SentencePicked) -> None:
-        if self.mode == "choosing":
-            return
-        if self.mode != "branching":
-            self.action_branch()
-        elif event.index == self._chosen:
+        """A click chooses a sentence; a click on the chosen one tells on from there."""
+        if self.mode == "branching" and event.index == self._chosen:
             self.action_branch_here()
-            return
-        if self.mode == "branching":
-            self._chosen = event.index
-            self._mark(self.view.sentences())
+        elif self.mode in ("branching", "resting"):
+            self._branch_at(event.index)
+        elif self.mode == "telling":
+            self.action_stop()
+            self._branch_at(min(event.index, len(self.view.sentences()) - 1))
 
     def action_branch_here(self) -> None:
         start, _ = self.view.sentences()[self._chosen]
@@ -453,9 +469,11 @@ class PageScreen(PlaceScreen):
         sampling = self.tales.next_sampling(story.sampling)
         self._grow(story, story.text[:start].rstrip(" "), start, sampling)
 
-    def _grow(self, story: Story, text: str, branch_at: int, sampling: Sampling) -> None:
-        """A new telling that begins with `text`, or with as much of its end as fits."""
-        prompt = self.tales.fitting(replace(story.prompt, opening=text))
+    def _grow(
+        self, story: Story, text: str, branch_at: int, sampling: Sampling, room: int = ROOM_TO_BRANCH
+    ) -> None:
+        """A new telling that begins with `text`, or with as much of its end as leaves `room`."""
+        prompt = self.tales.fitting(replace(story.prompt, opening=text), room)
         self.order(
             Order(
                 prompt,
@@ -476,7 +494,7 @@ class PageScreen(PlaceScreen):
             return
         self.favorite = not self.favorite
         self.tales.shelf.favorite(self._keeping, self.favorite)
-        self._say_state()
+        self.say_state()
 
     def action_pace(self, step: int) -> None:
         self.tales.set_pace(next_pace(self.tales.pace_setting, step))
@@ -487,12 +505,12 @@ class PageScreen(PlaceScreen):
         self._say_facts()
 
     def action_newest(self) -> None:
-        self.view.scroll_end(animate=False)
+        self.view.to_end()
 
     def action_aloud(self) -> None:
         if self.aloud is not None:
             self._quiet()
-            self._say_state()
+            self.say_state()
             return
         self.aloud = self.tales.read_aloud()
         if self.aloud is None:
@@ -506,7 +524,7 @@ class PageScreen(PlaceScreen):
             self.action_read_again()
         else:
             self.aloud.begin_at(self.reading)
-        self._say_state()
+        self.say_state()
 
     def _quiet(self) -> None:
         if self.aloud is not None:
@@ -549,7 +567,7 @@ class PageScreen(PlaceScreen):
         self.reading.show_all()
         self.reading.lit = (before, self.reading.shown)
         self._show()
-        self.view.scroll_end(animate=False)
+        self.view.to_end()
 
     @on(Choices.TellOn)
     def _tell_on(self) -> None:
@@ -560,7 +578,7 @@ class PageScreen(PlaceScreen):
             self.order(Order(prompt, self.tales.next_sampling(self._last_sampling())))
         else:
             sampling = self.tales.next_sampling(story.sampling)
-            self._grow(story, story.text, len(story.text), sampling)
+            self._grow(story, story.text, len(story.text), sampling, ROOM_TO_GO_ON)
 
     @on(Choices.Refused)
     def _refused(self, event: Choices.Refused) -> None:
@@ -586,4 +604,3 @@ class PageScreen(PlaceScreen):
         self._order = None
         self._finish(story)
         return story
-

@@ -26,6 +26,8 @@ class PlaceScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.say_voice()
+        for place in self.query("#to-page"):
+            place.display = self.tales.page.mode != "empty"
 
     def say_voice(self) -> None:
         for bar in self.query(TopBar):

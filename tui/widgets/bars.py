@@ -15,6 +15,7 @@ from textual.widgets import Static
 #: screen -> (key, what a wide and what a narrow terminal calls it)
 PLACES: dict[str, tuple[str, str, str]] = {
     "make": ("F2", "Make a story", "Make"),
+    "page": ("F6", "The page", "Page"),
     "library": ("F3", "Library", "Books"),
     "voices": ("F4", "Voices", "Voices"),
     "grownups": ("F5", "Grown-ups", "Adults"),

@@ -17,6 +17,7 @@ from textual.message import Message
 from textual.widgets import Button, Static
 
 from tinytales.errors import TinytalesError
+from tinytales.sentences import ends_sentence
 
 if TYPE_CHECKING:
     from tinytales.tui.app import TinytalesApp
@@ -29,7 +30,7 @@ def with_word(text: str, word: str) -> str:
     """`text` and one more word (or full stop), spaced and capitalized as in a book."""
     if word in ".!?,":
         return text.rstrip() + word
-    if not text or text.endswith("\n") or text.rstrip()[-1:] in ".!?":
+    if not text.strip() or text.endswith("\n") or ends_sentence(text):
         word = word[:1].upper() + word[1:]
     return f"{text}{'' if not text or text[-1].isspace() else ' '}{word}"
 
@@ -131,7 +132,7 @@ storyteller tell on, **Esc** leaves the story as it is.
         self._take(self._text + offer if self.turns else with_word(self._text, offer))
 
     def action_stop_here(self) -> None:
-        if self._text and self._text.rstrip()[-1:] not in ".!?":
+        if self._text.strip() and not ends_sentence(self._text):
             self._take(with_word(self._text, "."))
 
     def _take(self, text: str) -> None:

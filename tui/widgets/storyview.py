@@ -146,7 +146,7 @@ there.
             self._fit()
             self.refresh()
             if follow:
-                self.scroll_end(animate=False)
+                self.to_end()
 
     def show(self, text: str, shown: int, lit: Span = (0, 0)) -> None:
         """Show `text[:shown]` with the word `lit`; `text` mostly is the old one and more."""
@@ -166,7 +166,7 @@ there.
         else:
             self._refresh_lines(before, self._line_of(shown) + 1)
         if follow and fitted:
-            self.scroll_end(animate=False)
+            self.to_end()
 
     def choose(self, span: Span | None) -> None:
         """Mark a sentence (or none) and bring it into sight."""
@@ -184,7 +184,11 @@ there.
     @property
     def at_end(self) -> bool:
         """Is the newest line in sight? Then the page follows the story."""
-        return self.scroll_offset.y >= self.max_scroll_y - 1
+        return self.scroll_target_y >= self.max_scroll_y - 1
+
+    def to_end(self) -> None:
+        """To the newest line, at once: a later page-up must not be overtaken."""
+        self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
 
     # -- wrapping --------------------------------------------------------------------------------
 
@@ -241,7 +245,7 @@ there.
         self._fit()
         self.refresh()
         if follow:
-            self.call_after_refresh(self.scroll_end, animate=False)
+            self.call_after_refresh(self.to_end)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
