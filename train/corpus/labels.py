@@ -161,7 +161,7 @@ class Renderer:
 
     def _wishes(self, document: Document, rng: Random) -> dict[str, Any]:
         wishes: dict[str, Any] = {}
-        if rng.random() < 0.6:
+        if rng.random() < 0.7:
             wishes["words"] = self._words(document, rng)
         if document.summary and rng.random() < 0.5:
             wishes["summary"] = document.summary
