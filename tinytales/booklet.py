@@ -42,7 +42,7 @@ class Tale:
 
     @property
     def paragraphs(self) -> list[str]:
-        return [line.strip() for line in self.story.text.split("\n") if line.strip()]
+        return [line for line in map(clean, self.story.text.split("\n")) if line]
 
     @property
     def day(self) -> str:
@@ -102,6 +102,10 @@ def export(tales: Sequence[Tale], format: str, path: str | Path) -> Path:
         raise LibraryError(f"{path} is a folder", hint=f"name a file: {path / 'stories.html'}")
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            # A link, a pipe or a device is written to, never replaced.
+            path.write_text(content, encoding="utf-8", errors="replace")
+            return path
         beside.write_text(content, encoding="utf-8", errors="replace")
         beside.replace(path)
     except (OSError, ValueError) as error:
@@ -181,6 +185,8 @@ def from_jsonl(lines: Iterable[str]) -> Iterator[Tale]:
                 ("text", story.text, str), ("id", story.id, str), ("title", title, str),
                 ("created", story.created, str), ("tokens", story.tokens, int),
                 ("parent", story.parent or "", str), ("branch_at", story.branch_at or 0, int),
+                ("bundle", story.bundle, str), ("bundle_digest", story.bundle_digest, str),
+                ("seconds", story.seconds, (int, float)),
             ):  # fmt: skip
                 if not isinstance(value, kind):
                     raise UsageError(f"{name} is {value!r}")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tinytales.errors import LibraryError, TinytalesError, UsageError, nearest
-from tinytales.librarydb import as_json, connect, prepare, put, spoken, storable, transaction
+from tinytales.librarydb import as_json, connect, prepare, put, spoken, transaction
 from tinytales.prompt import clean
 from tinytales.story import Story, now
 
@@ -209,9 +209,9 @@ class Library:
 
     def rename(self, id: str, title: str) -> None:
         """Give a story another title; an empty one is found in the story again."""
-        title = storable(clean(title))
+        title = clean(title)
         with self._writing() as db:
-            derived = storable(_story(_row(db, id, "record")[0], id).title)
+            derived = clean(_story(_row(db, id, "record")[0], id).title)
             db.execute(
                 "UPDATE story SET title = ?, renamed = ? WHERE id = ?",
                 (title or derived, bool(title), id),

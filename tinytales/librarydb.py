@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tinytales.errors import LibraryError, TinytalesError
+from tinytales.prompt import clean
 from tinytales.story import Story, now, title_of
 
 #: "tale": a SQLite file with another application id is not ours.
@@ -329,7 +330,7 @@ def put(db: sqlite3.Connection, story: Story) -> None:
         {
             "id": story.id,
             "created": story.created,
-            "title": storable(title_of(text)),
+            "title": clean(title_of(text)),
             "words": story.words,
             "finish": story.finish,
             "parent": story.parent,
