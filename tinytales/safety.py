@@ -169,12 +169,21 @@ def _keep(text: str, pattern: re.Pattern[str], kept: Any) -> tuple[str, list[int
 # ---------------------------------------------------------------- the rules
 
 _WORD = re.compile(r"[a-z]+")
-#: Between two words of a pattern: anything but the end of a sentence.
-_GAP = r"[^a-z.!?\n]+"
+#: Between two words of a pattern: nothing that parts a sentence; at `..` a comma may.
+_GAP = r"[^a-z.,;:!?\n]+"
+_WIDE_GAP = r"[^a-z.!?\n]+"
 #: Addresses and numbers by which a stranger could find a child.
 _PRIVATE = re.compile(
-    r"https?:|www\.|[\w.+-]@[\w-]+\.[a-z]|[a-z0-9]\.(?:com|org|net|info|io|gov|edu)\b"
-    r"|(?:\+|\b)\d(?:[\s().-]{0,2}\d){6,}"
+    r"https?:|\bwww\.[a-z]|[\w.+-]@[\w-]+\.[a-z]|[a-z0-9]\.(?:com|org|net|info|io|gov|edu)\b"
+    r"|(?:\+|\b)\d(?:[\s().-]{0,2}\d){8,}|\b\d{3}[\s.-]\d{4}\b"
+)
+
+
+#: Words of nearly every sentence: no pattern is looked for because of them, if it has others.
+_COMMON = frozenset(
+    "a all an and at be by for from has had he her him his i in into is it its like make made me my not of "
+    "off on one or out over put said see she so some take that the their them then there they this to "
+    "too took up very was we went were what when who with you your".split()
 )
 
 
@@ -201,13 +210,13 @@ class RuleBook:
                 self._add(Pattern(line, ""))
 
     def _add(self, pattern: Pattern) -> None:
-        """File the pattern under the words of its most telling place: the one with fewest."""
+        """File the pattern under the words of its most telling place: few and rare ones."""
         needed = [
             self._words(place)
             for place in pattern.line.split()
             if not place.startswith(("(", ".."))
         ]
-        for word in min(needed, key=len):
+        for word in min(needed, key=lambda words: sum(20 if w in _COMMON else 1 for w in words)):
             self._by_word.setdefault(word, []).append(pattern)
 
     def search(self, text: str) -> tuple[int, int, str] | None:
@@ -238,7 +247,7 @@ class RuleBook:
         expression, gap = "", ""
         for place in line.split():
             if place == "..":
-                expression += rf"{gap}(?:[a-z]+{_GAP}){{0,3}}"
+                expression += rf"{_WIDE_GAP}(?:[a-z]+{_WIDE_GAP}){{0,3}}"
                 gap = ""
             elif place.startswith("("):
                 expression += rf"(?:{gap}{self._either(place.strip('()'))})?"
@@ -269,9 +278,11 @@ class RuleBook:
 
 #: Forms that follow no rule.
 _IRREGULAR = {
-    "beat": "beaten",
+    "beat": "beaten beating",
     "bleed": "bled",
     "bite": "bit bitten",
+    "blow": "blew blown",
+    "break": "broke broken",
     "choose": "chose",
     "die": "died dies dying",
     "drink": "drank drunk",
@@ -307,8 +318,7 @@ def forms(word: str) -> list[str]:
         if re.search(r"[^aeiou]y$", word)
         else word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")
     )
-    agent = stem + "er"
-    made = [word, plural, past, stem + "ing", agent, agent + "s"]
+    made = [word, plural, past, stem + "ing"]
     return list(dict.fromkeys(made + _IRREGULAR.get(word, "").split()))
 
 
