@@ -70,6 +70,8 @@ def save_checkpoint(
         if state is not None:
             save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, beside / STATE)
             _write_json(beside / STATE_ABOUT, about or {})
+        for file in beside.glob("*.safetensors"):  # safetensors writes for this user alone
+            file.chmod((beside / "config.json").stat().st_mode)
         if folder.exists():  # a checkpoint of the same step, or `final`: the new one replaces it
             old = folder.with_name(folder.name + ".old")
             shutil.rmtree(old, ignore_errors=True)

@@ -86,3 +86,15 @@ def test_recipes_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[
     for name in ("paper-1m", "paper-3m", "paper-8m", "paper-28m", "paper-33m", "storyteller"):
         assert name in listed
     assert "embedding" in listed
+
+
+def test_going_on_with_nothing_is_bad_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tinytales(["train", "--resume", str(tmp_path)]) == 2
+    assert "is no run" in capsys.readouterr().err
+
+
+def test_weights_may_be_read_by_whom_the_rest_may(tiny_checkpoint: Path) -> None:
+    modes = {p.stat().st_mode for p in tiny_checkpoint.iterdir() if p.is_file()}
+    assert len(modes) == 1

@@ -36,7 +36,7 @@ def train(
     """Train a tiny model; Ctrl-C saves and leaves, --resume goes on."""
     if ctx.invoked_subcommand is not None:
         return
-    from tinytales.errors import require
+    from tinytales.errors import UsageError, require
 
     require("torch", "train")
     from tinytales.train import run
@@ -52,6 +52,8 @@ def train(
             )
         return
     if resume is not None:
+        if not (resume / "recipe.toml").is_file():
+            raise UsageError(f"{resume} is no run", hint="give its folder, such as runs/smoke")
         chosen = load_recipe(str(resume / "recipe.toml"), changes or ())
         folder, stopped = run.resume(chosen, resume)
     else:
