@@ -58,7 +58,8 @@ class Tale:
         """The line beneath a story."""
         story = self.story
         voice = f"Told by {story.bundle}" if story.bundle else "Told"
-        return f"{voice}, seed {story.sampling.seed}, {self.day}."
+        seed = "" if story.sampling.seed is None else f", seed {story.sampling.seed}"
+        return f"{voice}{seed}, {self.day}."
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -79,7 +80,7 @@ class Tale:
             ("Began with", textwrap.shorten(prompt.opening, 90, placeholder=" …")),
             ("Told by", story.bundle),
             ("Digest", story.bundle_digest[:16]),
-            ("Seed", str(story.sampling.seed)),
+            ("Seed", "" if story.sampling.seed is None else str(story.sampling.seed)),
             ("Temperature", f"{story.sampling.temperature:g}"),
             ("Told on", self.day),
             ("Length", f"{story.words} words"),
