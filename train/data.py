@@ -2,9 +2,12 @@
 
 A prepared corpus (`tinytales corpus build`) is a folder with `corpus.json`, `tokenizer.json`, and
 for every source `NAME.tokens.npy`: uint16 tokens in which every document begins with the
-end-of-text token. Rows are windows of that stream, drawn without replacement; sources are mixed by
-weight. What comes next depends on the seed and a counter for each source, which is all that a
-checkpoint has to remember.
+end-of-text token, and `NAME.docs.npy`: where they begin. A row begins with a document and reads on
+into the next ones, so that a story is never without its header; documents are drawn without
+replacement, sources are mixed by weight. What comes next depends on the seed and a counter for each
+source, which is all that a checkpoint has to remember.
+
+The header is a wish, not a story: it is read, and counts nothing in the loss.
 """
 
 from __future__ import annotations
@@ -17,11 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from tinytales.errors import TinytalesError, UsageError, nearest
+from tinytales.prompt import STORY_LINE
 
 CORPUS = "corpus.json"
+#: A header is shorter than this, in tokens; what looks like one later is part of a story.
+LONGEST_HEADER = 160
 
 
 class PreparedCorpus:
@@ -43,16 +50,43 @@ class PreparedCorpus:
                 )
                 for s in sources
             }
+            self.documents: dict[str, NDArray[np.uint64]] = {
+                s["name"]: np.load(folder / f"{s['name']}.docs.npy", allow_pickle=False)
+                for s in sources
+            }
             self.vocab_size = int(self.about["vocab_size"])
+            self.story_line = self._encode_story_line()
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise TinytalesError(
                 f"{folder} is not a prepared corpus: {error}",
                 hint="make one: tinytales corpus build --out DIR",
             ) from error
 
+    def _encode_story_line(self) -> list[int]:
+        tokenizer = Tokenizer.from_file(str(self.tokenizer_path))
+        ids: list[int] = tokenizer.encode(STORY_LINE, add_special_tokens=False).ids
+        return ids
+
     @property
     def tokenizer_path(self) -> Path:
         return self.folder / "tokenizer.json"
+
+
+def without_headers(targets: NDArray[np.int64], story_line: list[int]) -> NDArray[np.int64]:
+    """`targets` of one row, with -100 (which counts nothing) wherever a header is foretold.
+
+    A header reaches from the end-of-text token to the line `Story:`.
+    """
+    size = len(story_line)
+    ends = np.flatnonzero(targets == story_line[-1])
+    for end in ends[ends >= size - 1]:
+        if targets[end - size + 1 : end + 1].tolist() != story_line:
+            continue
+        ended = np.flatnonzero(targets[:end] == 0)
+        start = ended[-1] + 1 if len(ended) else 0
+        if end - start < LONGEST_HEADER:
+            targets[start : end + 1] = -100
+    return targets
 
 
 class Batches:
@@ -80,8 +114,13 @@ class Batches:
         self.names = [n for n in corpus.tokens if weights.get(n, 0) > 0]
         if not self.names:
             raise UsageError("no source has a weight above 0", hint="give data.weights")
+        #: Where a whole row can begin, by source.
+        self._starts = {
+            name: starts[: np.searchsorted(starts, len(corpus.tokens[name]) - sequence)]
+            for name, starts in corpus.documents.items()
+        }
         for name in self.names:
-            if len(corpus.tokens[name]) < sequence + 2:
+            if not len(self._starts[name]):
                 raise UsageError(
                     f"{name} has {len(corpus.tokens[name])} tokens, fewer than a row of {sequence}",
                     hint="add text, or lower data.sequence",
@@ -94,37 +133,41 @@ class Batches:
         self.counters: dict[str, int] = {name: 0 for name in corpus.tokens} | {"": 0}
         self.counters |= dict(counters or {})
         self._tokens = corpus.tokens
+        self._story_line = corpus.story_line
         self._sources = list(corpus.tokens)
         self._order: dict[str, tuple[int, NDArray[np.int64]]] = {}
 
-    def next(self, rows: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor]:
+    def next(self, rows: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor, int]:
         """The next `rows` rows; of them this process's share.
 
-        Returns tokens and targets, both int64 [rows / world, sequence].
+        Returns tokens and targets, both int64 [rows / world, sequence], and how many targets count
+        in all rows together.
         """
         draw = np.random.default_rng([self.seed, self.counters[""]])
         self.counters[""] += rows
         taken = []
-        for row, pick in enumerate(draw.choice(len(self.names), size=rows, p=self.shares)):
+        for pick in draw.choice(len(self.names), size=rows, p=self.shares):
             name = self.names[pick]
             start = self._start(name)
-            if row % world == rank:
-                taken.append(self._tokens[name][start : start + self.sequence + 1])
-        stacked = torch.from_numpy(np.stack(taken).astype(np.int64))
-        return stacked[:, :-1].contiguous(), stacked[:, 1:].contiguous()
+            taken.append(self._tokens[name][start : start + self.sequence + 1])
+        tokens = np.stack(taken).astype(np.int64)
+        targets = np.stack([without_headers(row, self._story_line) for row in tokens[:, 1:].copy()])
+        mine = slice(rank, None, world)
+        return (
+            torch.from_numpy(tokens[mine, :-1].copy()),
+            torch.from_numpy(targets[mine]),
+            int((targets != -100).sum()),
+        )
 
     def _start(self, name: str) -> int:
-        """Where the next row of `name` begins; every epoch has its own order and offset."""
-        count = (len(self._tokens[name]) - 1) // self.sequence - 1
-        count = max(1, count)
-        epoch, index = divmod(self.counters[name], count)
-        if self._order.get(name, (-1,))[0] != epoch:
-            dice = np.random.default_rng([self.seed, self._sources.index(name), epoch])
-            room = len(self._tokens[name]) - 1 - count * self.sequence
-            offset = int(dice.integers(0, min(self.sequence, room) + 1))
-            self._order[name] = (epoch, offset + self.sequence * dice.permutation(count))
+        """Where the next row of `name` begins; every round has its own order."""
+        starts = self._starts[name]
+        turn, index = divmod(self.counters[name], len(starts))
+        if self._order.get(name, (-1,))[0] != turn:
+            dice = np.random.default_rng([self.seed, self._sources.index(name), turn])
+            self._order[name] = (turn, dice.permutation(len(starts)))
         self.counters[name] += 1
-        return int(self._order[name][1][index])
+        return int(starts[self._order[name][1][index]])
 
     def epochs(self) -> dict[str, float]:
         """How often each source was read so far."""

@@ -131,16 +131,20 @@ class Trainer:
     def _step(self, share: float) -> tuple[float, float]:
         """One step of all optimizers; the mean loss over all processes and the gradient's norm."""
         data, run = self.recipe.data, self.recipe.run
-        rows = data.batch // data.accumulate
         total = torch.zeros((), device=self.device)
-        for part in range(data.accumulate):
-            tokens, targets = self.batches.next(rows, self.rank, self.world)
-            waits = self.world > 1 and part < data.accumulate - 1
+        tokens, targets, counted = self.batches.next(data.batch, self.rank, self.world)
+        parts = list(
+            zip(tokens.chunk(data.accumulate), targets.chunk(data.accumulate), strict=True)
+        )
+        for part, (read, foretold) in enumerate(parts):
+            waits = self.world > 1 and part < len(parts) - 1
+            # Every target of the step weighs the same, whichever pass or process it falls to.
+            share_of_step = int((foretold != -100).sum()) * self.world / counted
             with self._forward.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
                 with autocast(self.device, run.precision):
-                    loss = self._forward(tokens.to(self.device), targets.to(self.device))
-                (loss / data.accumulate).backward()
-            total += loss.detach() / data.accumulate
+                    loss = self._forward(read.to(self.device), foretold.to(self.device))
+                (loss * share_of_step).backward()
+            total += loss.detach() * share_of_step
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
         set_rate(self.optimizers, share)
         for optimizer in self.optimizers:

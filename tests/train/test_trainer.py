@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -19,7 +20,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from tinytales.errors import TinytalesError, UsageError  # noqa: E402
 from tinytales.train import run  # noqa: E402
-from tinytales.train.data import Batches, PreparedCorpus  # noqa: E402
+from tinytales.train.data import Batches, PreparedCorpus, without_headers  # noqa: E402
 from tinytales.train.fixture import build_tiny, tiny_recipe  # noqa: E402
 from tinytales.train.recipe import Recipe, from_table  # noqa: E402
 from tinytales.train.trainer import Trainer, list_checkpoints  # noqa: E402
@@ -242,16 +243,38 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
     assert (first / "model.safetensors").read_bytes() == kept
 
 
-def test_rows_come_once_an_epoch_and_are_divided_among_processes(corpus: Path) -> None:
+def test_rows_begin_with_documents_once_a_round(corpus: Path) -> None:
     opened = PreparedCorpus(corpus)
-    whole = Batches(opened, {}, 32, seed=3)
-    tokens, targets = whole.next(8)
-    assert torch.equal(tokens[:, 1:], targets[:, :-1])
+    batches = Batches(opened, {}, 32, seed=3)
+    tokens, _, _ = batches.next(8)
+    assert (tokens[:, 0] == 0).all()
+    rest = len(batches._starts["originals"]) - 8
+    seen = {batches._start("originals") for _ in range(rest)}
+    assert len(seen) == rest
+    assert seen < {int(start) for start in opened.documents["originals"]}
+
+
+def test_rows_are_divided_among_processes(corpus: Path) -> None:
+    opened = PreparedCorpus(corpus)
+    tokens, _, _ = Batches(opened, {}, 32, seed=3).next(8)
     parts = [Batches(opened, {}, 32, seed=3).next(8, rank, 2)[0] for rank in range(2)]
     assert torch.equal(torch.stack(parts, dim=1).reshape(8, 32), tokens)
-    count = (len(opened.tokens["originals"]) - 1) // 32 - 1
-    seen = {whole._start("originals") for _ in range(count - 8)}
-    assert len(seen) == count - 8
+
+
+def test_headers_are_read_and_count_nothing(corpus: Path) -> None:
+    opened = PreparedCorpus(corpus)
+    line, word = opened.story_line, 300
+    story = [word, word, word]
+    row = [0, word, *line, *story, 0, *story, 0, *line, *story]
+    counted = without_headers(np.array(row[1:]), line) != -100
+    hidden = {i for i, c in enumerate(counted, start=1) if not c}
+    second = len(row) - len(story) - len(line)
+    assert hidden == {*range(1, 2 + len(line)), *range(second, second + len(line))}
+    tokens, targets, counted = Batches(opened, {}, 128, seed=3).next(32)
+    assert counted == (targets != -100).sum()
+    told = targets[:, :-1] != -100
+    assert torch.equal(targets[:, :-1][told], tokens[:, 1:][told])
+    assert 0.5 < told.float().mean() < 1
 
 
 def test_a_text_shorter_than_a_row_is_refused(corpus: Path) -> None:
