@@ -3,11 +3,10 @@
     Safety().check("The fox took a gun.")        # Finding(word='gun', start=15, end=18, …)
     Safety("careful").check_prompt(prompt)       # typed words, unmasked: g u n, k1ll, gυn
 
-    python -m tinytales.safety stories.jsonl     # count the findings in a file of stories
-
 The rules are data: `assets/safety.toml`, to be read and changed without reading this file. Each
 word of a text is looked up in one index; a pattern is compiled only when one of its words comes up,
-so that a kind sentence costs some ten microseconds. `docs/safety.md` tells how well it works.
+so that a kind sentence costs some twenty microseconds. `docs/safety.md` tells how well it works,
+and `python -m tinytales.safety_measure` measures it.
 """
 
 from __future__ import annotations
@@ -181,9 +180,11 @@ _PRIVATE = re.compile(
 
 #: Words of nearly every sentence: no pattern is looked for because of them, if it has others.
 _COMMON = frozenset(
-    "a all an and at be by for from has had he her him his i in into is it its like make made me my not of "
-    "off on one or out over put said see she so some take that the their them then there they this to "
-    "too took up very was we went were what when who with you your".split()
+    """
+    a all an and at be by for from has had he her him his i in into is it its like make made
+    me my not of off on one or out over put said see she so some take that the their them
+    then there they this to too took up very was we went were what when who with you your
+    """.split()
 )
 
 
@@ -330,10 +331,15 @@ def _lines(text: str) -> list[str]:
 
 @functools.cache
 def _rule_book(level: str) -> RuleBook:
+    data, order = rules(), list(LEVELS)
+    known = [rule for rule in data["rule"] if order.index(rule["level"]) <= order.index(level)]
+    return RuleBook(known, data["sets"])
+
+
+@functools.cache
+def rules() -> dict[str, Any]:
+    """What `assets/safety.toml` says."""
     import tomllib
 
     text = resources.files("tinytales.assets").joinpath("safety.toml").read_text("utf-8")
-    data = tomllib.loads(text)
-    order = list(LEVELS)
-    known = [rule for rule in data["rule"] if order.index(rule["level"]) <= order.index(level)]
-    return RuleBook(known, data["sets"])
+    return tomllib.loads(text)
