@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,3 +157,14 @@ def test_a_damaged_library_is_said_on_stderr(capsys: pytest.CaptureFixture[str])
     assert "note: " in err
     assert "2 stories could be saved" in err
     assert call(capsys, "list")[2] == ""
+
+
+def test_a_terminal_without_unicode_gets_question_marks() -> None:
+    with Library() as library:
+        library.add(story("Grüße 🦊", "ac3"))
+    done = subprocess.run(
+        [sys.executable, "-c", "from tinytales.cli.main import main; main()", "library", "show"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Gr??e ?\n")
