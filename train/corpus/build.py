@@ -36,6 +36,7 @@ from tinytales.train.corpus.rename import rename
 from tinytales.train.corpus.tokenizer import END_ID, load_tokenizer, train_tokenizer
 
 MANIFEST = "corpus.json"
+LOCK = "lock"
 FORMAT_VERSION = 1
 BATCH = 512  # documents encoded at once
 Report = Callable[[str], None]
@@ -80,23 +81,13 @@ def _building(out: Path) -> Iterator[Path]:
     """
     folder = out.with_name(f".{out.name}.building")
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass  # Windows has no flock: two builds into one folder are not noticed there
-        except OSError as error:
-            raise CorpusError(
-                f"another build is at work on {out}", hint="wait for it, or choose another --out"
-            ) from error
+    with _alone(folder, out):
         for left in folder.iterdir():
-            if left.name != "lock":
+            if left.name != LOCK:
                 left.unlink()
         try:
             yield folder
-            (folder / "lock").unlink()
+            (folder / LOCK).unlink(missing_ok=True)
             old = out.with_name(f".{out.name}.old")
             shutil.rmtree(old, ignore_errors=True)
             if out.exists():
@@ -106,6 +97,24 @@ def _building(out: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, out: Path) -> Iterator[None]:
+    """Hold the lock of a folder; it goes with the process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two builds into one folder are not noticed there
+        yield
+        return
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CorpusError(
+                f"another build is at work on {out}", hint="wait for it, or choose another --out"
+            ) from error
+        yield
 
 
 @dataclass
