@@ -1,5 +1,7 @@
 """Bad checkpoints and targets: one clear error, and nothing half-written."""
 
+# ruff: noqa: E402 — what may be missing is looked for first
+
 from __future__ import annotations
 
 import json
