@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 FAULTS = ("429", "500", "timeout", "half", "drip", "cut", "refusal", "unreadable")
-PATH = "/v1/chat/completions"
+RATE_CODE = "rate_limit_exceeded"
 
 
 @dataclass
@@ -161,8 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             part = next(p for p in data.split(b"--" + boundary) if b"filename=" in p)
             id = f"file-{len(judge.files)}"
             judge.files[id] = part.split(b"\r\n\r\n", 1)[1].rstrip(b"\r\n").decode()
-            return self._json(200, {"id": id, "object": "file", "bytes": 1, "created_at": 1,
-                                    "filename": "x", "purpose": "batch", "status": "processed"})  # fmt: skip
+            file = {"id": id, "object": "file", "bytes": 1, "created_at": 1, "filename": "x"}
+            return self._json(200, {**file, "purpose": "batch", "status": "processed"})
         if self.path == "/v1/batches":
             wanted = json.loads(data)
             id = f"batch_{len(judge.batches)}"
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(judge.delay)
         fault = entry.fault
         if fault == "429":
-            error = {"error": {"message": f"Rate limit reached{echo}", "code": "rate_limit"}}
+            error = {"error": {"message": f"Rate limit reached{echo}", "code": RATE_CODE}}
             return self._json(429, error, {"Retry-After": judge.retry_after})
         if fault == "500":
             return self._json(500, {"error": {"message": f"The server had an error{echo}"}})

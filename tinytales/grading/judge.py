@@ -121,21 +121,26 @@ class Wire:
         """Ask once; parameters that are refused are dropped and the question asked again."""
         for _ in range(6):
             body, dropped = self.body(request)
+            # What went wrong is raised outside the handlers: an error of the package may hold the
+            # key, and must not hang on ours as its context.
+            fault: Exception | None = None
             try:
                 async with asyncio.timeout(self._deadline):
                     raw = await self._send(request, body)
                     text = raw.http_response.text
-            except TimeoutError as error:
-                raise Again(f"no whole reply within {self._deadline:g} s") from error
+            except TimeoutError:
+                fault = Again(f"no whole reply within {self._deadline:g} s")
             except (
                 self._openai.BadRequestError,
                 self._openai.UnprocessableEntityError,
             ) as error:
-                if not self._drop(request, error, body):
-                    raise Unanswerable(self.clean(_said(error))) from None
-                continue
+                if self._drop(request, error, body):
+                    continue
+                fault = Unanswerable(self.clean(_said(error)))
             except self._openai.OpenAIError as error:
-                raise self._fault(error, request) from None
+                fault = self._fault(error, request)
+            if fault is not None:
+                raise fault
             return self._reply(text, dropped)
         raise Unanswerable("the judge refuses one parameter after the other")
 

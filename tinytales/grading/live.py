@@ -24,12 +24,15 @@ from tinytales.grading.plan import tokens_of
 from tinytales.grading.steps import Job, Request, next_step, unscored
 
 MOST_TRIES = 8
+CATCH_UP = 2.0
 #: So many questions in a row without any connection: the judge is not there.
 DEAD_AFTER = 12
 
 
 class Pace:
     """At most so many requests and tokens a minute, evenly; 0 is no limit.
+
+    A moment that was missed because this machine was busy is made up for, up to `CATCH_UP` seconds.
 
     After three refusals for speed (429) without a reply in between, everybody waits as long as the
     server asked; a single one concerns its own question only.
@@ -38,14 +41,14 @@ class Pace:
     def __init__(self, requests: float = 0, tokens: float = 0) -> None:
         self._second_per_request = 60 / requests if requests else 0.0
         self._second_per_token = 60 / tokens if tokens else 0.0
-        self._next = 0.0
+        self._next: float | None = None
         self._refusals = 0
 
     def slot(self, tokens: int, now: float) -> float:
         """Take the next free moment; the seconds until then."""
-        start = max(self._next, now)
+        start = now if self._next is None else max(self._next, now - CATCH_UP)
         self._next = start + max(self._second_per_request, tokens * self._second_per_token)
-        return start - now
+        return max(0.0, start - now)
 
     def answered(self) -> None:
         self._refusals = 0
@@ -53,7 +56,7 @@ class Pace:
     def refused(self, wait: float, now: float) -> None:
         self._refusals += 1
         if self._refusals >= 3:
-            self._next = max(self._next, now + wait)
+            self._next = max(self._next or 0.0, now + wait)
 
 
 @dataclass

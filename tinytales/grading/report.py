@@ -10,6 +10,7 @@ text from a model and the judge's words are text from a stranger: everything is 
 from __future__ import annotations
 
 import html
+import math
 import re
 import tomllib
 from collections import Counter
@@ -236,10 +237,14 @@ def _offline(groups: dict[str, list[Graded]]) -> Table:
         for name, members in groups.items()
     }
     keys = [
-        k for k in next(iter(tables.values()), {}) if any(t[k] == t[k] for t in tables.values())
+        k for k in next(iter(tables.values()), {}) if not all(math.isnan(t[k]) for t in tables.values())
     ]
-    rows = [[key, *(f"{t[key]:.3g}" for t in tables.values())] for key in keys]
+    rows = [[key, *(_figure(table[key]) for table in tables.values())] for key in keys]
     return Table(["counted, not GPT-4", *tables], rows)
+
+
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
 
 
 def _how(graded: Sequence[Graded], scores: Sequence[Score], rubric: Rubric) -> str:

@@ -1,0 +1,194 @@
+"""The long runs that the short tests stand for; prints what docs/grading.md reports.
+
+python tests/grading/soak.py faults --stories 1000 --rpm 1500     # every fault at 5 %
+python tests/grading/soak.py kills --stories 200 --kills 20       # kill -9 at random moments
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from judge_server import FAULTS, JudgeServer
+
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+def stories(count: int, path: Path) -> Path:
+    """Little made-up stories, all different."""
+    dice = random.Random(5)
+    heroes = ["a fox", "a hen", "a small robot", "an old bear", "a girl named Mia"]
+    lines = []
+    for number in range(count):
+        hero = dice.choice(heroes)
+        text = f"One day, {hero} counted to {number} and then went home. " + " ".join(
+            f"{hero.capitalize()} met {dice.choice(heroes)}: {dice.randint(2, 9)} buns for two."
+            for _ in range(4)
+        )
+        lines.append(
+            json.dumps({"id": f"s{number:04d}", "text": text, "opening": f"One day, {hero}"})
+        )
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def faults(count: int, share: float, rpm: float, rubric: str, folder: Path) -> dict[str, Any]:
+    """Grade `count` stories while every kind of fault happens to `share` of the requests."""
+    from tinytales.grading import Desk
+    from tinytales.grading.sources import read
+
+    tales = read([str(stories(count, folder / "stories.jsonl"))])
+    with JudgeServer(dict.fromkeys(FAULTS, share), seed=1) as server, Desk(
+        "judge", server.url, path=folder / "grades.sqlite", requests_per_minute=rpm,
+        tokens_per_minute=0, workers=64, deadline=4,
+    ) as desk:  # fmt: skip
+        plan = desk.plan(tales, rubric)
+        start = time.monotonic()
+        scores = desk.grade(plan)
+        seconds = time.monotonic() - start
+        ledger = list(server.ledger)
+    # An unreadable verdict is asked for once more on purpose.
+    paid = Counter(entry.key for entry in ledger if entry.paid and not entry.fault)
+    ideal = len(ledger) / rpm * 60
+    return {
+        "stories": count,
+        "scored": sum(s.scored for s in scores),
+        "unscored": dict(Counter(s.reason.split(":")[0] for s in scores if not s.scored)),
+        "without either": count - len(scores) + sum(not s.scored and not s.reason for s in scores),
+        "stories scored more than once": count - len({s.story for s in scores}),
+        "requests": len(ledger),
+        "faults met": dict(Counter(entry.fault for entry in ledger if entry.fault)),
+        "replies paid twice": sum(n - 1 for n in paid.values()),
+        "slowest good reply of the server, s": round(
+            max(e.sent - e.came for e in ledger if e.paid and not e.fault), 2
+        ),
+        "seconds": round(seconds, 1),
+        "ideal seconds at the rate": round(ideal, 1),
+        "speed of ideal": round(ideal / seconds, 3),
+    }
+
+
+def kills(count: int, times: int, folder: Path, rubric: str = "paper") -> dict[str, Any]:
+    """Kill a run with SIGKILL at random moments, go on each time, compare with a whole run."""
+    source = stories(count, folder / "stories.jsonl")
+    dice = random.Random(11)
+
+    def command(server: Any, data: Path, out: Path) -> list[str]:
+        return [
+            sys.executable, "-m", "tinytales", "grade", str(source), "--rubric", rubric,
+            "--judge", "judge", "--base-url", server.url, "--yes", "--rpm", "0", "--tpm", "0",
+            "--workers", "8", "--out", str(out), "--deadline", "20",
+        ]  # fmt: skip
+
+    def environment(data: Path) -> dict[str, str]:
+        return {**os.environ, "TINYTALES_DATA_DIR": str(data)}
+
+    turns = 2 if rubric == "paper" else 1
+    killed = again = lost = 0
+    moments: list[float] = []
+    with JudgeServer(seed=2, delay=0.05) as server:
+        whole = folder / "whole.jsonl"
+        subprocess.run(command(server, folder / "a", whole), env=environment(folder / "a"),
+                       check=True, capture_output=True)  # fmt: skip
+        first = len(server.ledger)
+        server.ledger.clear()
+        server.asked.clear()
+        resumed, data = folder / "resumed.jsonl", folder / "b"
+        before: set[str] = set()
+        while killed < times:
+            paid_before = len(server.ledger)
+            process = subprocess.Popen(
+                command(server, data, resumed), env=environment(data), **QUIET
+            )
+            # Let it come to the wire, then a moment anywhere within its share of the work.
+            share = max(1, turns * count // (times + 2))
+            goal = paid_before + dice.randint(0, share)
+            while len(server.ledger) < goal and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(dice.uniform(0, 0.06))
+            if process.poll() is not None:
+                break
+            process.kill()
+            moments.append(time.monotonic())
+            process.wait()
+            killed += 1
+            time.sleep(0.15)  # replies on the wire arrive nowhere
+            kept = _kept(data / "grades.sqlite")
+            lost += len(before - kept)
+            before = kept
+        subprocess.run(command(server, data, resumed), env=environment(data), check=True,
+                       capture_output=True)  # fmt: skip
+        paid = Counter(entry.key for entry in server.ledger if entry.paid)
+        again = sum(n - 1 for n in paid.values())
+        sent: dict[str, list[float]] = {}
+        for entry in server.ledger:
+            if entry.paid:
+                sent.setdefault(entry.key, []).append(entry.sent)
+    # How long before a kill was a reply sent that had to be asked for again?
+    ages = [
+        next(k for k in moments if k >= at[i] - 0.2) - at[i]
+        for at in sent.values()
+        for i in range(len(at) - 1)
+    ]
+    return {
+        "stories": count,
+        "killed": killed,
+        "questions of a whole run": first,
+        "questions over all resumed runs": sum(paid.values()),
+        "replies kept once and missing later": lost,
+        "asked again (on the wire when killed)": again,
+        "of them sent before the kill": sum(age > 0 for age in ages),
+        "… at most so many seconds before it": round(max(ages, default=0.0), 4),
+        "most that can be on the wire": killed * 8,
+        "resumed equals whole": _grades(whole) == _grades(resumed),
+    }
+
+
+def _kept(path: Path) -> set[str]:
+    import sqlite3
+
+    if not path.exists():
+        return set()
+    db = sqlite3.connect(path)
+    try:
+        return {row[0] for row in db.execute("SELECT key FROM replies")}
+    except sqlite3.Error:
+        return set()  # killed before the tables were made
+    finally:
+        db.close()
+
+
+def _grades(path: Path) -> list[Any]:
+    """Scores without what is drawn anew in every file of grades: the codes of the fences."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row.pop("exchange")
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("faults", "kills"))
+    parser.add_argument("--stories", type=int, default=1000)
+    parser.add_argument("--share", type=float, default=0.05)
+    parser.add_argument("--rpm", type=float, default=1500)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--rubric", default="paper")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        at = Path(scratch)
+        if options.what == "faults":
+            found = faults(options.stories, options.share, options.rpm, options.rubric, at)
+        else:
+            found = kills(options.stories, options.kills, at, options.rubric)
+    for name, value in found.items():
+        print(f"{name:<40} {value}")

@@ -1,0 +1,172 @@
+"""Many stories, a rate, every fault; and what a killed or stopped run leaves behind."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soak
+from conftest import new_desk
+from judge_server import FAULTS, JudgeServer
+
+from tinytales.errors import TinytalesError
+from tinytales.grading import Desk, live
+from tinytales.grading.cache import Cache, Reply
+from tinytales.grading.live import Pace
+from tinytales.story import Story
+
+Tales = Callable[..., list[Story]]
+
+
+@pytest.mark.allow_loopback
+def test_every_fault_ends_in_a_grade_or_a_reason(
+    tmp_path: Path, tales: Tales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "backoff", lambda tries, dice: 0.01)
+    with (
+        JudgeServer(
+            {**dict.fromkeys(FAULTS, 0.05), "drip": 0.03, "timeout": 0.03},
+            seed=3,
+            retry_after="0.02",
+        ) as server,
+        new_desk(server, tmp_path, deadline=3.0, workers=16) as desk,
+    ):
+        scores = desk.grade(desk.plan(tales(40), "gentle"))
+        ledger = list(server.ledger)
+    assert len(scores) == len({s.story for s in scores}) == 40
+    assert all(score.scored or score.reason for score in scores)
+    assert sum(score.scored for score in scores) >= 32
+    assert all(score.mean is None for score in scores if not score.scored)
+    assert {entry.fault for entry in ledger} >= {"500", "cut", "half"}
+    whole = Counter(e.key for e in ledger if e.paid and e.fault not in ("unreadable",))
+    late = sum(e.sent - e.came > 1 for e in ledger if e.paid)  # a busy machine, not a fault
+    assert sum(n - 1 for n in whole.values()) <= late
+
+
+@pytest.mark.allow_loopback
+def test_nothing_is_paid_twice(desk: Desk, server: JudgeServer, tales: Tales) -> None:
+    first = desk.grade(desk.plan(tales(10), "paper"))
+    assert len(server.ledger) == 20
+    plan = desk.plan(tales(12), "paper")
+    assert plan.ready == 10 and plan.requests == 4
+    second = desk.grade(plan)
+    assert len(server.ledger) == 24
+    assert [s.grades for s in second[:10]] == [s.grades for s in first]
+    again = desk.plan(tales(12), "paper")
+    assert again.requests == 0 and "nothing is sent" in again.says()
+    desk.grade(again)
+    assert len(server.ledger) == 24
+
+
+@pytest.mark.allow_loopback
+def test_equal_stories_are_one_question(desk: Desk, server: JudgeServer, tales: Tales) -> None:
+    from dataclasses import replace
+
+    story = tales(1)[0]
+    twins = [replace(story, id=f"twin{n}") for n in range(8)]
+    plan = desk.plan(twins, "gentle")
+    assert plan.requests == 1
+    scores = desk.grade(plan)
+    assert len(server.ledger) == 1
+    assert len({tuple(s.grades.items()) for s in scores}) == 1 and len(scores) == 8
+
+
+@pytest.mark.allow_loopback
+def test_repeats_are_asked_anew(desk: Desk, server: JudgeServer, tales: Tales) -> None:
+    scores = desk.grade(desk.plan(tales(3), "gentle", repeats=3))
+    assert len(server.ledger) == 9 and Counter(s.repeat for s in scores) == {0: 3, 1: 3, 2: 3}
+
+
+@pytest.mark.allow_loopback
+def test_a_stopped_run_goes_on(server: JudgeServer, tmp_path: Path, tales: Tales) -> None:
+    stop = threading.Event()
+    with new_desk(server, tmp_path, workers=2) as desk:
+        plan = desk.plan(tales(20), "gentle")
+        partial = desk.grade(plan, tell=lambda p, s: stop.set() if p.done == 5 else None, stop=stop)
+    assert 5 <= len(partial) < 20
+    with new_desk(server, tmp_path) as desk:
+        assert len(desk.grade(desk.plan(tales(20), "gentle"))) == 20
+    assert len(server.ledger) == 20
+
+
+@pytest.mark.allow_loopback
+def test_a_killed_run_goes_on_and_equals_a_whole_one(tmp_path: Path) -> None:
+    """One kill here; `tests/grading/soak.py kills` does twenty of 200 stories."""
+    found = soak.kills(10, 1, tmp_path, "gentle")
+    assert found["killed"] >= 1
+    assert found["replies kept once and missing later"] == 0
+    assert found["resumed equals whole"]
+    assert found["asked again (on the wire when killed)"] <= found["most that can be on the wire"]
+
+
+@pytest.mark.allow_loopback
+def test_the_cost_limit_ends_the_questions(
+    server: JudgeServer, tmp_path: Path, tales: Tales
+) -> None:
+    from dataclasses import replace
+
+    from tinytales.grading.plan import Price
+
+    with new_desk(server, tmp_path, workers=1) as desk:
+        plan = replace(desk.plan(tales(10), "gentle"), price=Price(1000, 1000))  # $0.52 each
+        scores = desk.grade(plan, most_cost=1.5)
+    assert sum(s.scored for s in scores) == 3
+    assert {s.reason for s in scores if not s.scored} == {"the cost limit was reached"}
+
+
+@pytest.mark.allow_loopback
+def test_money_gone_ends_the_run_and_keeps_what_was_paid(
+    desk: Desk, server: JudgeServer, tales: Tales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.grade(desk.plan(tales(2), "gentle"))
+    monkeypatch.setattr(
+        type(server), "_fault", lambda self, key, times: "429" if len(self.ledger) > 3 else ""
+    )
+    monkeypatch.setattr("judge_server.RATE_CODE", "insufficient_quota")
+    with pytest.raises(TinytalesError, match="no money"):
+        desk.grade(desk.plan(tales(8), "gentle"))
+    assert len(desk.scores()) >= 2
+
+
+def test_the_pace_is_even_and_counts_tokens() -> None:
+    pace = Pace(requests=60)
+    assert [round(pace.slot(10, 0.0), 3) for _ in range(3)] == [0, 1, 2]
+    tokens = Pace(tokens=6000)
+    assert [round(tokens.slot(200, 5.0), 3) for _ in range(3)] == [0, 2, 4]
+    assert [Pace().slot(10, 0.0) for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_busy_machine_catches_up_but_never_runs_ahead() -> None:
+    pace = Pace(requests=600)
+    pace.slot(1, 100.0)
+    starts = [105.0 + pace.slot(1, 105.0) for _ in range(40)]
+    assert starts[-1] == pytest.approx(105.0 - live.CATCH_UP + 0.1 * 39)
+
+
+def test_one_refusal_for_speed_is_its_own_three_are_everybodys() -> None:
+    pace = Pace()
+    pace.slot(1, 10.0)
+    for count, wait in ((1, 0.0), (2, 0.0), (3, 5.0)):
+        pace.refused(5.0, 10.0)
+        assert pace.slot(1, 10.0) == wait, count
+
+
+def test_a_reply_is_on_the_disk_when_keep_returns(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "g.sqlite")
+    cache.keep("k", Reply("a", model="m", dropped=("temperature",)))
+    other = Cache(tmp_path / "g.sqlite")
+    assert other.reply("k") == Reply("a", model="m", dropped=("temperature",))
+    cache.keep("k", Reply("b"))  # the first one was paid for and stays
+    assert other.reply("k") == Reply("a", model="m", dropped=("temperature",))
+
+
+def test_a_damaged_file_of_grades_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "g.sqlite"
+    path.write_bytes(b"not a database at all, but long enough to be looked at" * 30)
+    with pytest.raises(TinytalesError, match=r"g\.sqlite cannot be opened"):
+        Cache(path)
+    with pytest.raises(TinytalesError, match="cannot be opened"):
+        Cache(tmp_path)
