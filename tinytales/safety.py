@@ -93,12 +93,20 @@ class Safety:
 #: A folded text and, unless they are equal, the place in the text of each of its characters.
 Reading = tuple[str, Sequence[int]]
 
-#: Letters of other alphabets that look like Latin ones, and signs that NFKD leaves alone.
-_LOOK_ALIKES = str.maketrans(
-    "абвгдеёзіјкмнорѕтухцьԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχωϲłøđħıʃɡɑı‘’‛′`´“”„–—",
-    "abbrdee3ijkmhopstyxubdqwabezhikmnoptyxabyenikvoptuxwclodhisgai''''''\"\"\"--",
-)
-_LEET = str.maketrans("4@3105$7!|", "aaeiossTii".lower())
+#: Letter -> letters of other alphabets that look like it, and signs that NFKD leaves alone.
+_LOOK_ALIKES = {
+    ord(alike): letter
+    for letter, alikes in {
+        "a": "аαΑɑΛ", "b": "ЬВвΒß", "c": "сϲС", "d": "ԁɗđ", "e": "еЕΕεє", "f": "ƒ", "g": "ɡց",
+        "h": "нНһΗħ", "i": "іІΙιıɪ", "j": "јЈ", "k": "кКκΚ", "l": "ӏłⅼ", "m": "мМΜ", "n": "ηΝпո",
+        "o": "оОοΟσøօ", "p": "рРρΡ", "q": "ԛ", "r": "гᴦ", "s": "ѕЅʃ", "t": "тТτΤ", "u": "υцսᴜ",
+        "v": "νѵ", "w": "ԝωшѡ", "x": "хХχΧ", "y": "уУүΥγ", "z": "ᴢΖ", "'": "‘’‛′`´", "-": "–—",
+        '"': "“”„",
+    }.items()
+    for alike in alikes
+}  # fmt: skip
+#: Digits and signs written for letters; 1, ! and | stand for i or for l.
+_LEET = str.maketrans("4@3105$7!|", "aaeiosstii")
 _LEET_L = str.maketrans("4@3105$7!|", "aaelosstll")
 
 

@@ -1,7 +1,7 @@
 """How kind are stories? Counts what the safety finds in them.
 
     python -m tinytales.safety_measure stories.jsonl    # in a file of stories (.xz too)
-    python -m tinytales.safety_measure --tell 500       # in stories from beginnings that lead astray
+    python -m tinytales.safety_measure --tell 500       # in stories from beginnings that go astray
 
 The second tells every story twice, without the safety and with it, by the same seed. What both
 found on the shipped voice is in docs/safety.md.
