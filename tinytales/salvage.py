@@ -58,6 +58,8 @@ def salvage(path: Path) -> str:
         with contextlib.suppress(sqlite3.Error):
             bring_up_to_date(path)
             return ""  # another app was quicker
+        for left in path.parent.glob(".mending-*"):  # from one that was killed meanwhile
+            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".mending-", dir=path.parent) as folder:
             fresh = Path(folder) / "fresh.sqlite"
             said = _save(path, Path(folder), fresh)
@@ -195,11 +197,11 @@ def _set_aside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    """One app mends, others wait: SQLite's own lock, on a file beside, which a crash lets go."""
-    lock = path.with_name(f".{path.name}.mending")
-    try:
-        with contextlib.closing(connect(str(lock))) as db:
-            db.execute("BEGIN EXCLUSIVE")
-            yield
-    finally:
-        lock.unlink(missing_ok=True)
+    """One app mends, others wait: SQLite's own lock, on a file beside, which a crash lets go.
+
+    The empty file stays: those who wait have it open.
+    """
+    with contextlib.closing(connect(str(path.with_name(f".{path.name}.mending")))) as db:
+        db.execute("PRAGMA busy_timeout = 600000")
+        db.execute("BEGIN EXCLUSIVE")
+        yield

@@ -437,7 +437,11 @@ def test_another_programs_files_are_left_alone(tmp_path: Path) -> None:
         with pytest.raises(LibraryError, match=said):
             Library(path)
         assert path.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.sqlite", "other.sqlite"]
+    assert sorted(p.name for p in visible(tmp_path)) == ["notes.sqlite", "other.sqlite"]
+
+
+def visible(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def overwrite(path: Path, at: int, data: bytes) -> None:
@@ -492,6 +496,23 @@ def test_titles_hearts_and_marks_are_saved_with_the_rows(tmp_path: Path) -> None
         assert ids(library.list(deleted=True)) == ["s9"]
 
 
+def test_apps_that_meet_a_damaged_library_mend_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "library.sqlite"
+    filled(path)
+    overwrite(path, 0, bytes(100))
+    (tmp_path / ".mending-left").mkdir()  # from one that was killed
+    code = "import sys; from tinytales.library import Library; print(Library(sys.argv[1]).note)"
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    notes = [process.communicate(timeout=60)[0].strip() for process in crowd]
+    assert [process.returncode for process in crowd] == [0, 0, 0]
+    assert sorted(map(bool, notes)) == [False, False, True]
+    assert len(list(tmp_path.glob("*.sqlite"))) == 2
+    assert not (tmp_path / ".mending-left").exists()
+
+
 def test_mending_on_a_full_disk_leaves_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -509,7 +530,7 @@ def test_mending_on_a_full_disk_leaves_everything(
     with pytest.raises(LibraryError, match="No space left"):
         Library(path)
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["library.sqlite"]
+    assert [p.name for p in visible(tmp_path)] == ["library.sqlite"]
 
 
 def test_an_empty_file_is_a_new_library(tmp_path: Path) -> None:
