@@ -24,7 +24,7 @@ from tinytales.export.checkpoint import Checkpoint
 from tinytales.export.gguf_file import GGUF_FORMS, MODELFILE, write_gguf
 from tinytales.export.onnx_graph import Weight, build_graph
 from tinytales.export.proof import Proof, Subject, prove
-from tinytales.export.quantize import quantize
+from tinytales.export.quantize import best_block, quantize
 from tinytales.export.reference import Reference
 
 ONNX_FORMS = ("int8", "int4", "fp32")
@@ -149,8 +149,9 @@ def quantize_weights(model: Checkpoint, form: str) -> dict[str, Weight]:
     if form == "fp32":
         return dict(model.matrices)
     bits = {"int8": 8, "int4": 4}[form]
+    block = best_block(matrix.shape[1] for matrix in model.matrices.values())
     return {
-        name: quantize(matrix, 8 if "embed" in name else bits)
+        name: quantize(matrix, 8 if "embed" in name else bits, block)
         for name, matrix in model.matrices.items()
     }
 

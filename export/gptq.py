@@ -1,8 +1,9 @@
 """4 bits with error feedback: what one column loses, the next ones make good.
 
-After GPTQ (Frantar et al. 2022): columns are rounded one by one, and the error of each is spread over
-those to come, weighted by how the inputs correlate (the inverse of H = X·Xᵀ, by its Cholesky factor).
-Layers are done in order, each on the inputs that the layers before it give once they are rounded.
+After GPTQ (Frantar et al. 2022): columns are rounded one by one, and the error of each is spread
+over those to come, weighted by how the inputs correlate (the inverse of H = Xᵀ·X, by its Cholesky
+factor). Layers are done in order, each on the inputs that the layers before it give once they are
+rounded.
 The inputs come from calibration texts, read by the model itself.
 
     quantize_with_feedback(checkpoint, Reference(checkpoint), tokens, bits=4)
@@ -48,7 +49,7 @@ def quantize_with_feedback(
 
 
 def round_with_feedback(weight: Floats, inputs: Floats, bits: int, block: int = BLOCK) -> Quantized:
-    """Round `weight` [rows, columns] so that `inputs` [samples, columns] · weightᵀ changes least."""
+    """Round `weight` [rows, columns] so that `inputs` [samples, columns] · Wᵀ changes least."""
     rows, columns = weight.shape
     work = weight.astype(np.float64)
     factor = _inverse_factor(inputs)

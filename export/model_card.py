@@ -99,7 +99,8 @@ def model_card(manifest: Manifest) -> str:
         "## What it is not for",
         "",
         "It knows nothing of the world and answers no questions. It may tell something sad, odd "
-        "or wrong; the tinytales app checks stories before a child sees them, this file alone does not.",
+        "or wrong; the tinytales app checks stories before a child sees them, this file alone "
+        "does not.",
         "",
     ]
     return "\n".join(parts)
@@ -119,7 +120,7 @@ def _figures(manifest: Manifest) -> list[str]:
         )
     if "greedy_share" in checks:
         rows.append(
-            f"| greedy stories | {checks['greedy_share']:.1%} of the tokens until they part from fp32 |"
+            f"| greedy stories | {checks['greedy_share']:.1%} told before they part from fp32 |"
         )
     if "invented_words" in checks:
         words = checks["invented_words"]

@@ -2,9 +2,9 @@
 
     tinytales bench --peers --peers-python peers-env/bin/python
 
-Each runtime tells the same greedy story length in a process of its own, turn by turn over several
-rounds, so that a busy machine hits all alike; the best round of each counts, and what is compared is
-their ratio. Runtimes that are not installed are left out, with the reason.
+Each runtime tells a greedy story of the same length in a process of its own, turn by turn over
+several rounds, so that a busy machine hits all alike; the best round of each counts, and what is
+compared is their ratio. Runtimes that are not installed are left out, with the reason.
 
 onnxruntime-genai and ctranslate2 are looked for in the Python of --peers-python:
 
@@ -86,8 +86,17 @@ def _ctranslate2(shop: Workshop) -> Path:
     target = shop.folder / "ctranslate2"
     code = "from ctranslate2.converters.transformers import main; main()"
     _run(
-        [shop.python, "-c", code, "--model", str(shop.hf), "--quantization", "int8"]
-        + ["--output_dir", str(target)]
+        [
+            shop.python,
+            "-c",
+            code,
+            "--model",
+            str(shop.hf),
+            "--quantization",
+            "int8",
+            "--output_dir",
+            str(target),
+        ]
     )
     return target
 

@@ -7,8 +7,8 @@ optimum-onnx pins an old transformers, so it lives in an environment of its own:
     python -m venv portable-env
     portable-env/bin/pip install 'optimum-onnx==0.1.0' onnxruntime accelerate
 
-The graph is exported and quantized (dynamic int8, weights by channel) in a subprocess of that Python;
-the proof runs here, by an engine for optimum's inputs.
+The graph is exported and quantized (dynamic int8, weights by channel) in a subprocess of that
+Python; the proof runs here, by an engine for optimum's inputs.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _run(interpreter: str, source: Path, target: Path) -> None:
 
 
 class PortableEngine:
-    """Runs optimum's graphs: caches go in and come out whole, so it is for proofs, not for speed."""
+    """Runs optimum's graphs. Caches go in and come out whole: for proofs, not for speed."""
 
     def __init__(self, bundle: Bundle, threads: int = 1, model_path: Path | None = None) -> None:
         import onnxruntime as ort

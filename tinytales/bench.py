@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tinytales.engine.threads import usable_cores
 from tinytales.errors import TinytalesError
 
 if TYPE_CHECKING:
@@ -42,18 +43,11 @@ def machine() -> dict[str, str]:
         name = lines[0].partition(":")[2].strip() if lines else name
     return {
         "cpu": name,
-        "cores": str(len(usable_cores())),
+        "cores": str(usable_cores()),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,
     }
-
-
-def usable_cores() -> list[int]:
-    """The cores that this process may run on (`taskset` narrows them)."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def prompt_tokens(vocab_size: int) -> list[int]:

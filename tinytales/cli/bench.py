@@ -39,8 +39,9 @@ def bench(
     """Measure speed, memory and size on this machine."""
     if context.invoked_subcommand:
         return
-    from tinytales.bench import machine, measure_bundle, usable_cores
+    from tinytales.bench import machine, measure_bundle
     from tinytales.bundle import Bundle
+    from tinytales.engine.threads import usable_cores
     from tinytales.errors import UsageError
 
     try:
@@ -49,7 +50,7 @@ def bench(
         raise UsageError(f"--threads {threads!r}", hint="thread counts, such as 1,2") from error
     if any(count < 1 for count in counts):
         raise UsageError(f"--threads {threads!r}", hint="at least 1 thread")
-    cores = len(usable_cores())
+    cores = usable_cores()
     counts = counts or sorted({1, min(2, cores), cores})
     report: dict[str, Any] = {
         "machine": machine(),

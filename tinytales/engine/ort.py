@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 
 from tinytales.bundle import AGAIN
 from tinytales.engine.base import Logits
+from tinytales.engine.threads import MOST, best_threads, usable_cores
 from tinytales.errors import BundleError, EngineError
 
 if TYPE_CHECKING:
     from tinytales.bundle import Bundle
 
-#: Below this size a second thread costs more in waiting than it brings.
-ONE_THREAD_PARAMETERS = 12_000_000
+#: From this many sequences on, a batch takes every core, whatever is best for one.
+BIG_BATCH = 4
 #: A prompt is read in pieces of this many tokens: as fast as in one, and its peak memory is small.
 PREFILL_CHUNK = 64
 
@@ -41,7 +42,7 @@ class OrtEngine:
     """An open ONNX bundle. Not thread-safe."""
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        """Open `bundle` with `threads` (None or 0: chosen by the model's size).
+        """Open `bundle` with `threads` (None or 0: the fastest count here, see threads.py).
 
         Raises:
             BundleError: onnxruntime refuses the file, or it is not a graph of ours.
@@ -53,10 +54,12 @@ class OrtEngine:
         self.name = f"onnxruntime {ort.__version__}"
         self.vocab_size = shape.vocab_size
         self.context_length = manifest.context_length
-        self.threads = threads or (1 if manifest.parameters["total"] < ONE_THREAD_PARAMETERS else 2)
-        self._layers = shape.layers
+        self.threads = threads or best_threads(bundle, lambda count: OrtEngine(bundle, count))
+        self._bundle = bundle
+        self._batch_threads = threads or min(usable_cores(), MOST)
         self._cache_shape = (shape.kv_heads, self.context_length, shape.head_dim)
         self._session: Any = _open_session(bundle, self.threads)
+        self._batch_session: Any = None
         self._position = 0
         self._steps: _Steps | None = None
 
@@ -78,9 +81,9 @@ class OrtEngine:
             raise EngineError(f"a token outside the vocabulary of {self.vocab_size}")
         if self._steps is None or self._steps.batch != batch:
             self._steps = None  # the old buffers go before the new ones come
-            self._steps = _Steps(
-                self._open, batch, self._layers, self._cache_shape, self.vocab_size
-            )
+            layers = self._bundle.manifest.shape.layers
+            session = self._session_for(batch)
+            self._steps = _Steps(session, batch, layers, self._cache_shape, self.vocab_size)
         logits = self._steps.prefill(ids)
         self._position = length
         return logits
@@ -107,14 +110,17 @@ class OrtEngine:
         self._position = position
 
     def close(self) -> None:
-        self._steps = self._session = None
+        self._steps = self._session = self._batch_session = None
         self._position = 0
 
-    @property
-    def _open(self) -> Any:
+    def _session_for(self, batch: int) -> Any:
         if self._session is None:
             raise EngineError("the engine is closed")
-        return self._session
+        if batch < BIG_BATCH or self._batch_threads == self.threads:
+            return self._session
+        if self._batch_session is None:
+            self._batch_session = _open_session(self._bundle, self._batch_threads)
+        return self._batch_session
 
 
 class _Steps:
