@@ -141,11 +141,15 @@ def note(log: Path, name: str, value: float) -> None:
         file.write(f"{name} {value!r}\n")
 
 
+def median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else float("nan")
+
+
 # -- start -----------------------------------------------------------------------------------------
 
 
 def start(options: argparse.Namespace) -> dict[str, Any]:
-    pictures, words, rehearsed = [], [], False
+    pictures, words, cpu, rehearsed = [], [], [], False
     for _ in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "log"
@@ -154,6 +158,7 @@ def start(options: argparse.Namespace) -> dict[str, Any]:
                 if not terminal.wait(lambda: bool(terminal.times("picture")), 20):
                     raise SystemExit("the app drew nothing within 20 s")
                 pictures.append(terminal.times("picture")[0] - terminal.started)
+                cpu.append(terminal.times("cpu")[0])
                 terminal.wait(lambda: bool(terminal.times("awake")), 20)
                 pressed = terminal.press(b"\r")
                 if terminal.wait(lambda: bool(terminal.times("word")), 20):
@@ -162,8 +167,9 @@ def start(options: argparse.Namespace) -> dict[str, Any]:
             finally:
                 terminal.close()
     figures: dict[str, Any] = {
-        "first picture, s": sorted(pictures)[len(pictures) // 2],
-        "first word after Enter, s": sorted(words)[len(words) // 2] if words else float("nan"),
+        "first picture, s": median(pictures),
+        "first picture, CPU s": median(cpu),
+        "first word after Enter, s": median(words),
     }
     return figures | ({"note": "no voice here: a rehearsal told"} if rehearsed else {})
 
@@ -179,6 +185,7 @@ def start_inside(options: argparse.Namespace) -> None:
     class Noting(module.TinytalesApp):
         def _after_first_picture(self) -> None:
             note(log, "picture", time.monotonic())
+            note(log, "cpu", time.process_time())
             super()._after_first_picture()
 
         def _say_voice(self) -> None:
@@ -255,8 +262,8 @@ def stream_inside(options: argparse.Namespace) -> None:
             self.run_worker(self._watch())
 
         async def _watch(self) -> None:
-            while self.screen is not self.page or not self.page.reading.shown:
-                await asyncio.sleep(0.01)
+            while self.screen is not self.page or self.page._keeping is None:
+                await asyncio.sleep(0.01)  # until there is a story to keep: `f` has an effect
             note(log, "telling", time.monotonic())
             wall, cpu, longest = time.perf_counter(), time.process_time(), 0.0
             while self.page.mode == "telling":
@@ -287,7 +294,65 @@ def stream_inside(options: argparse.Namespace) -> None:
 
 
 def library(options: argparse.Namespace) -> dict[str, Any]:
-    return {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TINYTALES_DATA_DIR"] = folder
+        return asyncio.run(open_and_search(options.stories))
+
+
+async def open_and_search(count: int) -> dict[str, Any]:
+    """Fill a library, open it, search it word by word; from the key to what is drawn."""
+    from textual.widgets import Input
+
+    from tinytales.library import Library
+    from tinytales.prompt import StoryPrompt
+    from tinytales.sampling import Sampling
+    from tinytales.settings import Settings
+    from tinytales.story import Story
+    from tinytales.tui.app import TinytalesApp
+    from tinytales.tui.rehearsal import Rehearsal, originals
+    from tinytales.tui.screens.library import LibraryScreen
+    from tinytales.tui.shelf import Shelf
+
+    texts, prompt = originals(1000), StoryPrompt()
+    library = Library()
+    library.add_all(
+        Story(text=texts[n % len(texts)], prompt=prompt, sampling=Sampling(seed=n), finish="end")
+        for n in range(count)
+    )
+    app = TinytalesApp(
+        settings=Settings(),
+        shelf=Shelf(library),
+        open_teller=lambda _path, _settings: Rehearsal(),  # type: ignore[arg-type,return-value]
+    )
+    drawn = asyncio.Event()
+    load = LibraryScreen.load
+
+    def noting(screen: LibraryScreen, keep: str = "") -> None:
+        load(screen, keep)
+        screen.call_after_refresh(drawn.set)
+
+    LibraryScreen.load = noting  # type: ignore[method-assign]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause(0.5)
+        begin = time.perf_counter()
+        app.action_go("library")
+        await drawn.wait()
+        opened = time.perf_counter() - begin
+        searches = []
+        for word in ("fox", "turtle", "the", "moon lantern", "blanket"):
+            drawn.clear()
+            app.screen.query_one("#search", Input).value = word
+            begin = time.perf_counter()
+            app.screen._find()  # type: ignore[attr-defined]
+            await drawn.wait()
+            searches.append(time.perf_counter() - begin)
+    LibraryScreen.load = load  # type: ignore[method-assign]
+    return {
+        "open 10,000 stories, s": opened,
+        "search 10,000 stories, s": max(searches),
+        "search, median of five, s": median(searches),
+        "stories": float(count),
+    }
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ of words begins one; a word with a colon asks for something. Reads stdin, so tha
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -18,10 +19,10 @@ from tinytales.errors import TinytalesError
 from tinytales.prompt import StoryPrompt
 from tinytales.sentences import ends_sentence
 from tinytales.story import Story
-from tinytales.tui.wishes import Dealer, next_chapter
+from tinytales.tui.wishes import next_chapter
 
 if TYPE_CHECKING:
-    from tinytales.library import Library
+    from tinytales.library import Entry, Library
     from tinytales.sampling import Sampling
     from tinytales.storyteller import Storyteller
 
@@ -51,11 +52,9 @@ class PlainApp:
         *,
         out: TextIO | None = None,
         read: TextIO | None = None,
-        dealer: Dealer | None = None,
     ) -> None:
         self.teller, self.library, self.sampling = teller, library, sampling
         self.out, self.read = out or sys.stdout, read or sys.stdin
-        self.dealer = dealer or Dealer()
         self.story: Story | None = None
         self.prompt = StoryPrompt()
         self.listed: list[str] = []
@@ -86,6 +85,8 @@ class PlainApp:
             "words": self._words, "again": self._again, "more": self._more, "keep": self._keep,
             "list": self._list, "find": self._find, "read": self._read, "export": self._export,
         }  # fmt: skip
+        if word == "read" and not rest.isdecimal():
+            word = ""  # "Read me the stars, said the fox."
         alone = word in ("again", "more", "keep", "list") and rest
         if word in ("quit", "exit", "bye") and not rest:
             self.say("Good night.")
@@ -158,3 +159,69 @@ class PlainApp:
         if self.library is None:
             raise TinytalesError("The library cannot be opened")
         return self.library
+
+    def _keep(self, _: str) -> None:
+        story = self._last()
+        self._shelf().favorite(story.id, True)
+        self.say(f"{story.title} is a favourite now.")
+
+    def _list(self, _: str) -> None:
+        self._show(self._shelf().list(limit=10))
+
+    def _find(self, rest: str) -> None:
+        self._show(self._shelf().search(rest, 10))
+
+    def _show(self, entries: Sequence[Entry]) -> None:
+        self.listed = [entry.id for entry in entries]
+        for number, entry in enumerate(entries, start=1):
+            loved = ", a favourite" if entry.favorite else ""
+            self.say(f"{number}. {entry.title}, {entry.words} words{loved}")
+        if not entries:
+            self.say("No story.")
+
+    def _read(self, rest: str) -> None:
+        if not 1 <= int(rest[:9]) <= len(self.listed):
+            raise TinytalesError("There is no such number", hint="list shows the last stories.")
+        self.story = self._shelf().get(self.listed[int(rest) - 1])
+        self.prompt = self.story.prompt
+        self.say(self._shelf().entry(self.story.id).title + ".")
+        self._say_told(self.story.text)
+
+    def _export(self, rest: str) -> None:
+        from tinytales.booklet import FORMATS
+
+        path = Path(rest).expanduser()
+        suffixes = {form.suffix: name for name, form in reversed(FORMATS.items())}
+        if path.suffix not in suffixes:
+            raise TinytalesError(
+                f"{rest} does not say as what", hint="End its name with .txt, .md or .html."
+            )
+        self._shelf().export([self._last().id], suffixes[path.suffix], path)
+        self.say(f"Written to {path}.")
+
+
+def run_plain(*, model: Path | None = None, seed: int | None = None) -> None:
+    """Open voice and library, and begin."""
+    from tinytales import settings as module
+    from tinytales.library import Library
+    from tinytales.safety import Safety
+    from tinytales.storyteller import Storyteller
+
+    try:
+        settings = module.load()
+    except TinytalesError as error:
+        print(f"note: {error.message}", file=sys.stderr)
+        settings = module.Settings()
+    try:
+        library = Library()
+    except TinytalesError as error:
+        print(f"note: {error.message}. Stories are told and not kept.", file=sys.stderr)
+        library = None
+    seeds = None if seed is None else itertools.count(seed)
+    chosen = model or (Path(settings.model).expanduser() if settings.model else None)
+    with Storyteller.open(chosen, safety=Safety(settings.safety)) as teller:
+        try:
+            PlainApp(teller, library, lambda: settings.sampling(next(seeds) if seeds else None)).run()
+        finally:
+            if library is not None:
+                library.close()

@@ -58,6 +58,17 @@ class Reading:
         self.pace = pace
         self._clock = clock
         self._due = clock()
+        self._counted = (0, 0)  # words in text[:so far]
+
+    @property
+    def words(self) -> int:
+        """How many words are shown; only what came since the last time is counted."""
+        count, so_far = self._counted
+        if so_far > self.shown:
+            count, so_far = 0, 0
+        count += len(self.text[so_far : self.shown].split())
+        self._counted = (count, self.shown)
+        return count
 
     @property
     def waiting(self) -> bool:

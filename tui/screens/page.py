@@ -332,7 +332,7 @@ class PageScreen(PlaceScreen):
         return f"{heart}kept in the library" if self.story and self.tales.shelf.works else heart
 
     def _say_facts(self) -> None:
-        words = len(self.reading.text[: self.reading.shown].split())
+        words = self.reading.words
         facts = f"{words} words · {pace_name(self.tales.pace_setting)}"
         if self.has_class("-narrow"):
             facts = f"{words} words"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
@@ -157,8 +158,8 @@ class StoryList(ScrollView):
         if row == self.cursor:
             base = base + self.get_component_rich_style("storylist--cursor", partial=True)
             if self.has_focus:
-                base += type(base)(bold=True)
-            hush = type(base)()
+                base += Style(bold=True)
+            hush = heart = Style()
         mark = "●" if entry.id in self.marked else " "
         love = "♥" if entry.favorite else " "
         facts = f"{self.when(entry.created):>11} "

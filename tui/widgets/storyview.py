@@ -286,13 +286,13 @@ there.
         if end <= start:
             return []
         marks: list[tuple[int, int, str]] = []
-        if self._chosen is not None:
-            marks.append((*self._chosen, "storyview--chosen"))
         first = bisect_right(self._glows, (start, start)) - 1
         for glow in self._glows[max(0, first) :]:
             if glow[0] >= end:
                 break
             marks.append((*glow, "storyview--glow"))
+        if self._chosen is not None:
+            marks.append((*self._chosen, "storyview--chosen"))
         if self._lit[1] > self._lit[0]:
             marks.append((*self._lit, "storyview--lit"))
         cuts = {start, end}
