@@ -182,7 +182,7 @@ _WIDE_GAP = r"[^a-z.!?\n]+"
 #: Addresses and numbers by which a stranger could find a child.
 _PRIVATE = re.compile(
     r"https?:|\bwww\.[a-z]|[\w.+-]@[\w-]+\.[a-z]|[a-z0-9]\.(?:com|org|net|info|io|gov|edu)\b"
-    r"|(?:\+|\b)\d(?:[\s().-]{0,2}\d){8,}|\b\d{3}[\s.-]\d{4}\b"
+    r"|(?:\+|\b)\d(?:[\s().-]{0,2}\d){8,}|\b\d{3}[\s.-]\d{4}\b|\blive at \d"
 )
 
 

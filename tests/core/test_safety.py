@@ -206,6 +206,66 @@ They called him the n word, nigger.
 The boy hurt himself on purpose.
 She stopped eating because she was anorexic.
 She cut her wrists.
+The sheriff reached for his revolver.
+A bomb went off in the market.
+She fired the gun three times.
+He loaded bullets into the pistol.
+The king ordered them to behead the prisoner.
+The boy was murdered in the woods.
+She killed the spider's whole family for fun.
+The knight slew the giant.
+He sliced his brother's ear off.
+The dog's leg was cut off by the train.
+Blood dripped from the knife.
+They stabbed the guard in the back.
+The mob beat the old man until he stopped moving.
+He pushed the girl off the cliff.
+The little boy drowned in the pool.
+The giant bit off his head.
+The witch boiled the frog alive.
+They set the house on fire.
+The angry man punched the clown in the nose.
+She choked him with a rope.
+The bad boys threw rocks at the cat.
+He kicked the puppy.
+He tied his sister to a chair and left her there.
+She locked the child in a closet all night.
+I wish you were dead, she shouted.
+The men got drunk at the tavern.
+Father poured himself a glass of whiskey.
+He lit a cigarette.
+The teenagers were smoking weed.
+She swallowed a handful of pills.
+The uncle gave the boy beer.
+They took drugs at the party.
+The woman danced naked.
+He tried to touch her private parts.
+They were having sex.
+You are such a loser.
+What a stupid boy you are!
+Shut up and sit down.
+You ugly pig!
+He said a bad word: shit.
+Go to hell, said the man.
+She wanted to die.
+He thought about suicide.
+He tried to hang himself.
+She cut her arms with a razor.
+The boys were playing with a lighter.
+She drank the bleach.
+He stuck a key into the socket.
+They hid in the freezer.
+The girl went home with a stranger.
+He got into the man's van for candy.
+My phone number is 0171 5550 1234.
+I live at 12 Park Street.
+Send me a picture at bob@example.com.
+The soldiers burned the village and killed everyone.
+They hanged the witch.
+The bomber flew over the city.
+The cat ripped the mouse's guts out.
+He smashed the bird's head with a stone.
+The pirates made him walk the plank and sharks tore him apart.
 """.strip().split("\n")
 
 #: Told to every child, though a word in it may sound wrong.
@@ -305,6 +365,64 @@ The tree lost an arm in the storm.
 Execute the plan, said the captain.
 He was a hit at the party.
 I am so mad I could burst, said the frog.
+The cowboy rode into the sunset.
+Mom chopped the onions and cried.
+The knife cut the bread easily.
+The archer hit the target with his arrow.
+He shot up from his chair.
+The rocket shot into the sky.
+She was shooting hoops with her dad.
+The bees were buzzing like mad.
+The old oak tree died, and a new one grew.
+My phone battery is dead.
+The bug played dead.
+The baby bit his spoon.
+He broke his arm when he fell off the swing.
+The doctor looked at the cut and put on a bandage.
+A tear dropped on her dress.
+He burned his tongue on the soup.
+The sausages burned.
+The toast was burned black.
+He hit his head on the shelf.
+The ball hit the window.
+The drummer beat the drum.
+Our team beat the other team.
+She whipped the cream.
+He kicked the ball to the girl.
+The donkey kicked up its legs.
+The grapes grew on the vine, and they made juice.
+He smoked the fish over the fire.
+Smoke came out of the chimney.
+The dragon smoked from his nose.
+She got a high score.
+They flew high above the clouds.
+Take your medicine, said the nurse.
+The pill bug rolled into a ball.
+She took a bath with her ducks.
+The emperor had no clothes on.
+The little boy ran around in his underpants.
+The mother bird sat on her nest.
+The two swans fell in love.
+He kissed the frog, and it became a prince.
+The donkey was called a silly ass.
+That was a dumb idea, he laughed.
+I hate mud, said the princess.
+The weather was horrible.
+The fool danced for the king.
+She was fat and happy, the cat.
+The crow was black and shiny.
+He lost his shoe in the mud and cried.
+She hid under the bed during the storm.
+Do not touch the stove, it is hot!
+The stranger smiled and gave back the hat.
+He lives on Park Street with his grandma.
+My number in the race was 12.
+The year was 1850, and the train had 300 wagons.
+The soldier nutcracker stood on the shelf.
+The wolf ate all the porridge.
+The spider caught a fly in its web.
+The shark showed all of its teeth and grinned.
+The cat chased the mouse around the house.
 """.strip().split("\n")
 
 #: The same words, hidden by accident or on purpose. Nobody types these into a story by chance.
