@@ -14,6 +14,8 @@ import pytest
 import pytest_socket
 from filelock import FileLock
 
+from tinytales import paths
+
 # Two cores and several workers: a thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -40,6 +42,7 @@ def _no_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, str(home / name.lower()))
     for name in ("TINYTALES_DATA_DIR", "OPENAI_API_KEY", "OPENAI_BASE_URL", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    paths.override(None)
     return home
 
 

@@ -39,6 +39,7 @@ class Story:
     seconds: float = 0.0
     bundle: str = ""
     bundle_digest: str = ""
+    safety: str = "gentle"
     parent: str | None = None
     branch_at: int | None = None
     id: str = field(default_factory=new_id)

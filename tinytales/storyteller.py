@@ -99,15 +99,19 @@ class Storyteller:
     ) -> list[Story]:
         """`count` different stories from one prompt, told together in one batch.
 
-        Sentences cannot be taken back one by one in a batch; a story that meets an unkind one is
-        told again alone.
+        Their seeds count up from the first, so that each can be told again alone. Sentences cannot
+        be taken back one by one in a batch: a story that meets an unkind one is told alone.
         """
         if count < 1:
             raise UsageError(f"{count} stories cannot be told", hint="ask for at least one")
         prompt, sampling = prompt or StoryPrompt(), sampling or Sampling()
         tokens = self.prompt_tokens(prompt)
         sampling = _seeded(sampling)
-        tales = [_Tale(self, prompt, sampling, len(tokens), stream) for stream in range(count)]
+        first = sampling.seed or 0
+        tales = [
+            _Tale(self, prompt, replace(sampling, seed=first + number), len(tokens))
+            for number in range(count)
+        ]
         start = time.perf_counter()
         with self._turn:
             logits = self.engine.prefill(tokens, batch=count)
@@ -125,14 +129,10 @@ class Storyteller:
                 end = self.bundle.manifest.end_of_text
                 logits = self.engine.decode([end if token is None else token for token in step])
         seconds = time.perf_counter() - start
-        stories = []
-        for number, tale in enumerate(tales):
-            if tale.unkind:
-                fresh = replace(sampling, seed=(sampling.seed or 0) + 7919 * (number + 1))
-                stories.append(self.tell(prompt, fresh))
-            else:
-                stories.append(tale.record(seconds / count))
-        return stories
+        return [
+            self.tell(prompt, tale.sampling) if tale.unkind else tale.record(seconds / count)
+            for tale in tales
+        ]
 
     def next_words(self, text: str, count: int = 4, seed: int = 0) -> list[str]:
         """Up to `count` different words that may come next, likeliest first, for a child to pick.
@@ -268,7 +268,6 @@ class _Tale:
         prompt: StoryPrompt,
         sampling: Sampling,
         prompt_tokens: int,
-        stream: int = 0,
     ) -> None:
         self.teller = teller
         self.prompt = prompt
@@ -284,7 +283,7 @@ class _Tale:
         #: First tokens of the sentences taken back here: the next one begins otherwise.
         self._refused: list[int] = []
         self._prompt_tokens = prompt_tokens
-        self._sampler = Sampler(sampling, stream=stream)
+        self._sampler = Sampler(sampling)
         self._stream = TextStream()
         self._end = teller.bundle.manifest.end_of_text
         self._help = WordHelp(prompt.words if sampling.word_help else (), teller.bundle.encode)
@@ -329,6 +328,7 @@ class _Tale:
             seconds=round(seconds, 4),
             bundle=manifest.name,
             bundle_digest=self.teller.bundle.digest,
+            safety=self.teller.safety.level,
             id=self.id,
             created=self.created,
         )

@@ -241,6 +241,8 @@ def test_a_batch_tells_each_story_with_its_own_dice() -> None:
     assert len({story.text for story in stories}) == 4
     again = batch.tell_many(sampling=Sampling(seed=5), count=4)
     assert [s.text for s in stories] == [s.text for s in again]
+    alone = [batch.tell(sampling=story.sampling) for story in stories]
+    assert [s.text for s in stories] == [s.text for s in alone]
 
 
 def test_an_opening_longer_than_the_memory_is_refused() -> None:

@@ -26,6 +26,7 @@ def test_every_fault_ends_in_a_grade_or_a_reason(
     tmp_path: Path, tales: Tales, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "backoff", lambda tries, dice: 0.01)
+    shares = {**dict.fromkeys(FAULTS, 0.05), "drip": 0.03, "timeout": 0.03}
     with (
         JudgeServer(
             {**dict.fromkeys(FAULTS, 0.05), "drip": 0.03, "timeout": 0.03},

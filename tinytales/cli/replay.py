@@ -31,8 +31,8 @@ def replay(
         Path | None, typer.Option(help="The bundle that told it; default: the shipped one.")
     ] = None,
     safety: Annotated[
-        str, typer.Option(help="The level it was told at: gentle, careful or off.")
-    ] = "gentle",
+        str, typer.Option(help="gentle, careful or off; default: the level it was told at.")
+    ] = "",
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.", min=1)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where stories are kept.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
@@ -49,7 +49,7 @@ def replay(
         override(data_dir)
     with opened() as shelf:
         kept = shelf.get(shelf.resolve(story))
-    with Storyteller.open(model, threads=threads, safety=Safety(safety)) as teller:
+    with Storyteller.open(model, threads=threads, safety=Safety(safety or kept.safety)) as teller:
         digest = teller.bundle.digest
         if kept.bundle_digest != digest:
             raise TinytalesError(

@@ -137,4 +137,6 @@ def tell_story(
         from tinytales.library import Library
 
         with Library() as library:
+            if library.note:
+                print(f"note: {library.note}", file=sys.stderr)
             print(f"saved as {library.add(story)}", file=sys.stderr)

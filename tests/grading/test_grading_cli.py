@@ -1,0 +1,161 @@
+"""`tinytales grade` on the command line: consent, cost, output, files, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from judge_server import JudgeServer
+
+from tinytales.cli.main import run
+from tinytales.grading import Desk
+from tinytales.library import Library
+from tinytales.story import Story
+
+Tales = Callable[..., list[Story]]
+Read = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def file(tmp_path: Path, tales: Tales) -> str:
+    path = tmp_path / "stories.jsonl"
+    path.write_text("".join(json.dumps(s.to_dict()) + "\n" for s in tales(3, "voice")))
+    return str(path)
+
+
+def test_nothing_is_sent_without_consent(
+    file: str, capsys: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets are blocked here: a byte that left would fail the test."""
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, PTH123
+    assert run(["grade", file]) == 2
+    said = capsys.readouterr()
+    assert "3 stories" in said.err and "api.openai.com" in said.err and "$0.00" in said.err
+    assert "--yes" in said.err and said.out == ""
+
+
+def test_a_dry_run_tells_and_sends_nothing(file: str, capsys: Read) -> None:
+    assert run(["grade", file, "--judge", "gpt-4o", "--dry-run", "--repeats", "10"]) == 0
+    said = capsys.readouterr().err
+    assert "gpt-4o at api.openai.com" in said and "60 questions" in said
+    assert "counting characters" in said
+
+
+def test_no_before_consent_is_no(file: str, capsys: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            return "n\n"
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert run(["grade", file]) == 0
+    assert "Nothing was sent" in capsys.readouterr().err
+
+
+def test_openai_is_not_imported_before_consent(file: str) -> None:
+    script = (
+        "import sys; from tinytales.cli.main import run; run(['grade', sys.argv[1], '--dry-run'])\n"
+        "print([m for m in ('openai', 'pydantic', 'torch', 'httpx') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, file], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--max-cost", "0.0001"], 1, "more than --max-cost"),
+        (["--judge", "unheard-of", "--max-cost", "1"], 2, "needs a price"),
+        (["--rubric", "nice"], 2, "no rubric"),
+        (["--rubric", "duel"], 2, "grade duel"),
+        (["--base-url", "http://me:pw@host/v1"], 2, "user, a password"),
+        (["--yes"], 1, "no key"),
+        (["--report", "x.pdf", "--offline"], 0, ""),
+        (["--nonsense"], 2, "nonsense"),
+    ],
+)
+def test_bad_calls(file: str, options: list[str], code: int, says: str, capsys: Read) -> None:
+    assert run(["grade", file, *options]) == code
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.allow_loopback
+def test_a_whole_grading(file: str, server: JudgeServer, tmp_path: Path, capsys: Read) -> None:
+    call = ["grade", file, "--base-url", server.url, "--yes", "--rpm", "0"]
+    files = [tmp_path / "r.html", tmp_path / "r.md", tmp_path / "scores.jsonl"]
+    written = ["--report", str(files[0]), "--report", str(files[1]), "--out", str(files[2])]
+    assert run([*call, *written]) == 0
+    said = capsys.readouterr()
+    assert "grammar" in said.out and "voices0" in said.out and "3 of 3" in said.err
+    assert len(files[2].read_text().splitlines()) == 3 and all(f.stat().st_size for f in files)
+    assert run([*call, "--json"]) == 0  # all paid for before
+    again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(server.ledger) == 6 and {s["story"] for s in again} == {
+        f"voices{n}" for n in range(3)
+    }
+    # … and judges are compared with each other
+    assert run(["grade", "agree", str(files[2]), "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(row["exact"] == 1 for row in rows)
+
+
+@pytest.mark.allow_loopback
+def test_grades_of_saved_stories_are_kept_with_them(
+    server: JudgeServer, tales: Tales, capsys: Read
+) -> None:
+    with Library() as library:
+        id = library.add(tales(1)[0])
+    call = ["grade", "library", "--base-url", server.url, "--yes", "--rubric", "gentle"]
+    assert run(call) == run(call) == 0
+    with Library() as library:
+        (mark,) = library.marks(id)
+    assert mark["rubric"] == "gentle@1" and set(mark["grades"]) == {
+        "safe",
+        "warm",
+        "simple",
+        "ending",
+    }
+
+
+@pytest.mark.allow_loopback
+def test_the_queue_waits_and_is_emptied(server: JudgeServer, file: str, capsys: Read) -> None:
+    assert run(["grade", "later", file, "--rubric", "gentle"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert run(["grade", "queue", "--rubric", "gentle", "--base-url", server.url, "--yes"]) == 0
+    capsys.readouterr()
+    with Desk() as desk:
+        assert desk.waiting() == [] and len(desk.scores()) == 3
+
+
+@pytest.mark.allow_loopback
+def test_no_grade_at_all_is_a_failure(server: JudgeServer, file: str, capsys: Read) -> None:
+    server.style = "obey"
+    assert run(["grade", file, "--base-url", server.url, "--yes"]) == 1
+    assert "no story got a grade" in capsys.readouterr().err
+
+
+def test_offline_marks_need_nothing(file: str, capsys: Read) -> None:
+    assert run(["grade", file, "--offline"]) == 0
+    assert "not GPT-4" in capsys.readouterr().out
+    assert run(["grade", file, "--offline", "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.allow_loopback
+def test_the_suite_and_a_duel(
+    server: JudgeServer, tiny_bundle: Path, tmp_path: Path, capsys: Read
+) -> None:
+    small = ["--beginnings", "2", "--completions", "2", "--folder", str(tmp_path / "told")]
+    asks = ["--base-url", server.url, "--yes"]
+    page = tmp_path / "suite.html"
+    assert run(["grade", "suite", str(tiny_bundle), *small, *asks, "--report", str(page)]) == 0
+    assert "paper 256×8" in capsys.readouterr().out and "<svg" in page.read_text()
+    (told,) = (tmp_path / "told" / "pure").glob("*.jsonl")
+    assert run(["grade", "duel", str(told), str(told), *asks]) == 0
+    assert "ties: 4" in capsys.readouterr().out
