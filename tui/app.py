@@ -30,7 +30,7 @@ from tinytales.tui.screens.dialogs import ExportDialog, HelpDialog, SumDialog, T
 from tinytales.tui.screens.make import MakeScreen
 from tinytales.tui.screens.page import Order, PageScreen
 from tinytales.tui.screens.place import PlaceScreen
-from tinytales.tui.shelf import Shelf, sentence
+from tinytales.tui.shelf import Shelf
 from tinytales.tui.telling import LiveTelling
 from tinytales.tui.themes import BEDTIME_PACE, THEMES
 from tinytales.tui.widgets.bars import PLACES
@@ -412,9 +412,7 @@ class TinytalesApp(App[None]):
             self.notify("This story cannot be found any more.", timeout=5)
             return
         self.shelf.leave(story_id, max(1, entry.position))
-        self._on_page(
-            lambda page: page.open(story, title=entry.title, favorite=entry.favorite)
-        )
+        self._on_page(lambda page: page.open(story, title=entry.title, favorite=entry.favorite))
 
     def replay(self, story_id: str) -> None:
         """Tell a kept story again from its record."""
@@ -559,9 +557,7 @@ def open_storyteller(path: Path | None, settings: Settings) -> Storyteller:
     from tinytales.safety import Safety
     from tinytales.storyteller import Storyteller
 
-    return Storyteller.open(
-        path, threads=settings.threads or None, safety=Safety(settings.safety)
-    )
+    return Storyteller.open(path, threads=settings.threads or None, safety=Safety(settings.safety))
 
 
 def new_place(name: str) -> Screen[Any]:
@@ -585,4 +581,3 @@ def file_name(title: str) -> str:
     """A title as the name of a file, without anything that a file system minds."""
     kept = "".join(c.lower() if c.isalnum() else "-" for c in title)
     return "-".join(part for part in kept.split("-") if part)[:60] or "story"
-

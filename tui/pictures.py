@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rehearse", action="store_true", help="originals instead of the voice")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    teller = Rehearsal(name="storyteller") if options.rehearse else open_storyteller(None, Settings())
+    teller = (
+        Rehearsal(name="storyteller") if options.rehearse else open_storyteller(None, Settings())
+    )
     for name, (theme, steps) in SCENES.items():
         svg = asyncio.run(picture(teller, theme, steps))
         (options.folder / f"{name}.svg").write_text(svg, encoding="utf-8")

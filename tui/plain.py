@@ -221,7 +221,9 @@ def run_plain(*, model: Path | None = None, seed: int | None = None) -> None:
     chosen = model or (Path(settings.model).expanduser() if settings.model else None)
     with Storyteller.open(chosen, safety=Safety(settings.safety)) as teller:
         try:
-            PlainApp(teller, library, lambda: settings.sampling(next(seeds) if seeds else None)).run()
+            PlainApp(
+                teller, library, lambda: settings.sampling(next(seeds) if seeds else None)
+            ).run()
         finally:
             if library is not None:
                 library.close()

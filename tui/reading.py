@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 
 #: Words a minute that one steps through; 0 shows the story as fast as it comes.
-PACES = (60, 90, 120, 180, 240, 320, 0)
+PACES = (60, 90, 120, 160, 220, 320, 0)
 _WORD = re.compile(r"\s*\S+")
 #: No more than this is caught up after a hiccup: a story never rushes.
 _MOST_CATCH_UP = 0.5
@@ -50,7 +50,7 @@ class Reading:
     `text[:shown]` is what stands on the page; `lit` is the span of the word that came last.
     """
 
-    def __init__(self, pace: int = 180, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, pace: int = 160, clock: Callable[[], float] = monotonic) -> None:
         self.text = ""
         self.shown = 0
         self.lit = (0, 0)

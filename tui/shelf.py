@@ -127,9 +127,7 @@ class Shelf:
         self.in_background(self.library.leave, id, position)
 
     def duel(self, winner: str, loser: str, *, drawn: bool, then: Callable[[], Any]) -> None:
-        self.in_background(
-            lambda: self.library.add_duel(winner, loser, drawn=drawn), then=then
-        )
+        self.in_background(lambda: self.library.add_duel(winner, loser, drawn=drawn), then=then)
 
     def export(self, ids: Sequence[str], format: str, path: Path) -> None:
         """Write stories to a file (in a thread of the caller's). Raises TinytalesError."""
@@ -167,16 +165,12 @@ class Shelf:
 
     def list(self, *, sort: str, favorites: bool, offset: int, limit: int) -> Sequence[Entry]:
         return self._try(
-            lambda: self.library.list(
-                sort=sort, favorites=favorites, offset=offset, limit=limit
-            ),
+            lambda: self.library.list(sort=sort, favorites=favorites, offset=offset, limit=limit),
             [],
         )
 
     def search(self, query: str, *, favorites: bool = False) -> Sequence[Entry]:
-        return self._try(
-            lambda: self.library.search(query, SEARCH_LIMIT, favorites=favorites), []
-        )
+        return self._try(lambda: self.library.search(query, SEARCH_LIMIT, favorites=favorites), [])
 
     def get(self, id: str) -> Story | None:
         return self._try(lambda: self.library.get(id), None)

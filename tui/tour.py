@@ -149,8 +149,6 @@ def walk(folder: Path, model: Path | None) -> str:
     return "\n".join(parts)
 
 
-
-
 def tidy(screen: str, folder: Path) -> str:
     """Without the temporary folder's name and without empty space at the end of lines."""
     lines = [line.rstrip() for line in screen.replace(str(folder), "~").rstrip().split("\n")]

@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 
 from tinytales import wordlists
-from tinytales import wordlists
 from tinytales.prompt import StoryPrompt
 
 #: feature -> what a child calls it

@@ -72,7 +72,14 @@ async def test_moving_along_the_shelf(make_app, until, shelf):
     async with app.run_test() as pilot:
         await in_library(app, pilot, until)
         stories = app.screen.query_one(StoryList)
-        for key, row in (("end", 4), ("home", 0), ("j", 1), ("k", 0), ("pagedown", 4), ("pageup", 0)):
+        for key, row in (
+            ("end", 4),
+            ("home", 0),
+            ("j", 1),
+            ("k", 0),
+            ("pagedown", 4),
+            ("pageup", 0),
+        ):
             await pilot.press(key)
             assert stories.cursor == row, key
         await pilot.click("#stories", offset=(10, 3))
@@ -162,6 +169,17 @@ async def test_exporting_one_from_its_page(make_app, until, shelf, tmp_path, for
         await pilot.press("enter")
         await until(target.exists)
         assert originals()[4].split()[0] in target.read_text()
+
+
+async def test_enter_exports_and_does_nothing_else(make_app, until, shelf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = make_app(shelf=shelf)
+    async with app.run_test() as pilot:
+        await in_library(app, pilot, until)
+        await pilot.press("e", "enter")
+        await until(lambda: list(tmp_path.glob("*.txt")))
+        await pilot.pause()
+        assert app.screen.PLACE == "library"
 
 
 async def test_an_export_that_fails_is_said(make_app, until, shelf, tmp_path):
@@ -537,3 +555,21 @@ async def test_every_button_in_the_app_is_pressed_by_a_test(make_app, until):
     for source in rooms.rglob("*.py"):
         for name in re.findall(r'Button\([^)]*id="([\w]+)"', source.read_text()):
             assert f"#{name}" in pressed or f'"{name}"' in pressed, (source.name, name)
+
+
+async def test_grading_marks_stories_and_queues_them_for_a_judge(make_app, until, shelf):
+    from tinytales.grading import Desk
+
+    app = make_app(shelf=shelf)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await solved(app, pilot, until)
+        await pilot.press("ctrl+n", "ctrl+n")
+        table = app.screen.query_one("#marks")
+        await until(lambda: table.row_count == 5)
+        table.focus()
+        await pilot.press("down", "q")
+        await until(lambda: table.get_row_at(1)[-1] == "waits")
+        with Desk() as desk:
+            assert [story.id for _, story in desk.waiting()] == ["story3"]
+        await pilot.click("#queue")
+        await until(lambda: table.get_row_at(1)[-1] == "")

@@ -85,7 +85,9 @@ async def test_a_paste_of_100_kilobytes_is_cut_and_said(make_app, until):
         await until(lambda: app.page.is_mounted and app.page.story)
 
 
-@pytest.mark.parametrize("text", ["🦊🏡 fox", "ילד הלך הביתה", "x" * 60, "a\u0000b", "\u200d\u200d"])
+@pytest.mark.parametrize(
+    "text", ["🦊🏡 fox", "ילד הלך הביתה", "x" * 60, "a\u0000b", "\u200d\u200d"]
+)
 async def test_odd_text_is_taken_and_drawn(make_app, until, text):
     app = make_app()
     async with app.run_test(size=(50, 18)) as pilot:

@@ -234,15 +234,15 @@ async def test_what_was_picked_is_kept_when_one_leaves(make_app, told, until):
 
 
 async def test_the_pace_changes_and_is_kept(make_app, until):
-    app = make_app(teller=Rehearsal(tokens_per_second=300, tokens=3000), pace=180)
+    app = make_app(teller=Rehearsal(tokens_per_second=300, tokens=3000), pace=160)
     async with app.run_test() as pilot:
         await slow_story(app, pilot, until)
         await pilot.press("plus", "plus", "minus")
-        assert app.settings.pace == 240 and app.page.reading.pace == 240
+        assert app.settings.pace == 220 and app.page.reading.pace == 220
         app.shelf.settle()
         from tinytales.settings import load
 
-        assert load().pace == 240
+        assert load().pace == 220
 
 
 async def test_bedtime_is_slower(make_app):

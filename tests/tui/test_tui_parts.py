@@ -82,7 +82,7 @@ def test_a_limit_holds_the_words_back():
 def test_paces_step_and_stop_at_the_ends():
     assert [next_pace(p, 1) for p in PACES] == [*PACES[1:], 0]
     assert [next_pace(p, -1) for p in PACES] == [60, *PACES[:-1]]
-    assert next_pace(150, 1) == 180 and next_pace(150, -1) == 120
+    assert next_pace(150, 1) == 160 and next_pace(150, -1) == 120
 
 
 @given(st.text(max_size=200), st.integers(1, 30))
@@ -133,7 +133,9 @@ def test_a_broken_memory_is_no_memory(tmp_path, junk):
 
 
 def test_memory_comes_back(tmp_path):
-    memory = Memory(sort="title", speeds={"d": {"memory": 1.0}}, path=tmp_path / "deep" / "app.json")
+    memory = Memory(
+        sort="title", speeds={"d": {"memory": 1.0}}, path=tmp_path / "deep" / "app.json"
+    )
     memory.save()
     assert Memory.load(memory.path) == memory
     Memory(path=tmp_path / "app.json" / "no" / "folder").save()

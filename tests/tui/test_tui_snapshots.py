@@ -25,7 +25,9 @@ from tinytales.tui.voices import Voice
 
 pytest.importorskip("pytest_textual_snapshot")
 VOICES = [
-    Voice(Path("/voices/ember"), "came along", "ember", "ember-digest", 9_400_000, "int8", 7_100_000),
+    Voice(
+        Path("/voices/ember"), "came along", "ember", "ember-digest", 9_400_000, "int8", 7_100_000
+    ),
     Voice(Path("/voices/spark"), "exported", "spark", "spark-digest", 5_200_000, "int4", 7_100_000),
     Voice(Path("/voices/ash"), "exported", "ash", trouble="/voices/ash/model.onnx is missing"),
 ]
@@ -122,7 +124,9 @@ async def explaining(pilot, until):
 
 async def library(pilot, until):
     await pilot.press("f3")
-    await until(lambda: getattr(pilot.app.screen, "stories", None) and pilot.app.screen.stories.count)
+    await until(
+        lambda: getattr(pilot.app.screen, "stories", None) and pilot.app.screen.stories.count
+    )
     await pilot.press("down", "down")
 
 
@@ -175,7 +179,9 @@ async def stand_still(scene: Any, until: Any, pilot: Any) -> None:
     await pilot.pause()
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS, ids=lambda x: x if isinstance(x, str) else "%dx%d" % x)
+@pytest.mark.parametrize(
+    ("size", "theme"), LOOKS, ids=lambda x: x if isinstance(x, str) else "%dx%d" % x
+)
 @pytest.mark.parametrize("scene", SCREENS, ids=lambda scene: scene.__name__)
 def test_look(snap_compare, family, until, scene, size, theme):
     assert snap_compare(

@@ -79,7 +79,7 @@ class RenameDialog(Dialog["str | None"]):
 class ExportDialog(Dialog["tuple[str, Path] | None"]):
     """As what, and where to."""
 
-    BINDINGS: ClassVar[list[Any]] = [ESC]
+    BINDINGS: ClassVar[list[Any]] = [ESC, Binding("enter", "export", "Export", show=False)]
 
     def __init__(self, count: int, name: str, formats: dict[str, tuple[str, str]]) -> None:
         """`formats`: format -> (what it is called, the suffix of its file)."""
@@ -116,13 +116,10 @@ class ExportDialog(Dialog["tuple[str, Path] | None"]):
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#yes")
-    def _yes(self) -> None:
+    def action_export(self) -> None:
         (format,) = self.query_one(Chips).chosen
         path = self.query_one(Input).value.strip()
         self.dismiss((format, Path(path).expanduser()) if path else None)
-
-    def key_enter(self) -> None:
-        self._yes()
 
     @on(Button.Pressed, "#no")
     def _no(self) -> None:
@@ -159,9 +156,7 @@ class SumDialog(Dialog[bool]):
             self.dismiss(True)
         else:
             field.value = ""
-            self.query_one("#sum", Label).update(
-                f"Not quite. How much is {self.a} + {self.b}?"
-            )
+            self.query_one("#sum", Label).update(f"Not quite. How much is {self.a} + {self.b}?")
 
     @on(Button.Pressed, "#no")
     def _no(self) -> None:

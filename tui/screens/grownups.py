@@ -122,6 +122,7 @@ you press **Enter** or leave its field. **Space** switches.
             row.settle(getattr(self.tales.settings, row.key))
         self.query_one("#places", Static).update(self.tales.places_text())
         self._say_this()
+        self.query_one(GradingPane).look()
 
     def _say_this(self) -> None:
         self.query_one("#this", Static).update(

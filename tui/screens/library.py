@@ -12,9 +12,9 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
+from tinytales.library import Entry
 from tinytales.tui.screens.dialogs import RenameDialog
 from tinytales.tui.screens.place import PlaceScreen
-from tinytales.library import Entry
 from tinytales.tui.shelf import SORTS
 from tinytales.tui.widgets.bars import KeyBar, TopBar
 from tinytales.tui.widgets.storylist import StoryList

@@ -23,7 +23,9 @@ LONGEST_OPENING = 2000
 class Line(Input):
     """One line to write in; what is pasted is made one line and cut to what can be told."""
 
-    BINDINGS: ClassVar[list[Any]] = [Binding("enter", "submit", "Tell a story", key_display="Enter")]
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("enter", "submit", "Tell a story", key_display="Enter")
+    ]
 
     def __init__(self, hint: str, *, id: str, help: str, limit: int = 60) -> None:
         super().__init__(placeholder=hint, id=id, compact=True, max_length=limit)

@@ -470,7 +470,12 @@ class PageScreen(PlaceScreen):
         self._grow(story, story.text[:start].rstrip(" "), start, sampling)
 
     def _grow(
-        self, story: Story, text: str, branch_at: int, sampling: Sampling, room: int = ROOM_TO_BRANCH
+        self,
+        story: Story,
+        text: str,
+        branch_at: int,
+        sampling: Sampling,
+        room: int = ROOM_TO_BRANCH,
     ) -> None:
         """A new telling that begins with `text`, or with as much of its end as leaves `room`."""
         prompt = self.tales.fitting(replace(story.prompt, opening=text), room)

@@ -158,12 +158,8 @@ Each voice is a tiny model that lives on this machine.
         voice = self._current()
         sound = [v for v in self.voices if not v.trouble]
         if voice is None or voice.trouble or len(sound) < 2:
-            self.notify(
-                "A duel needs two voices. Export another one: tinytales export.", timeout=6
-            )
+            self.notify("A duel needs two voices. Export another one: tinytales export.", timeout=6)
             return
         now = [v for v in sound if v.digest == self.tales.voice_digest and v != voice]
         other = now[0] if now else random.choice([v for v in sound if v != voice])
         self.app.push_screen(DuelScreen(voice, other), lambda _: self._fill())
-
-

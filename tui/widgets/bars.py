@@ -143,5 +143,3 @@ class KeyBar(Widget):
             if start <= offset.x < end:
                 self.app.simulate_key(binding.key)
                 return
-
-

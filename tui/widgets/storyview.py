@@ -325,4 +325,3 @@ there.
             if first <= at < stop:
                 self.post_message(self.SentencePicked(number))
                 return
-
