@@ -61,7 +61,7 @@ def test_no_before_consent_is_no(file: str, capsys: Read, monkeypatch: pytest.Mo
 def test_openai_is_not_imported_before_consent(file: str) -> None:
     script = (
         "import sys; from tinytales.cli.main import run; run(['grade', sys.argv[1], '--dry-run'])\n"
-        "print([m for m in ('openai', 'pydantic', 'torch', 'httpx') if m in sys.modules])"
+        "print([m for m in ('openai', 'httpx', 'torch', 'textual') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script, file], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

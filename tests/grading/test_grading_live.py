@@ -28,11 +28,7 @@ def test_every_fault_ends_in_a_grade_or_a_reason(
     monkeypatch.setattr(live, "backoff", lambda tries, dice: 0.01)
     shares = {**dict.fromkeys(FAULTS, 0.05), "drip": 0.03, "timeout": 0.03}
     with (
-        JudgeServer(
-            {**dict.fromkeys(FAULTS, 0.05), "drip": 0.03, "timeout": 0.03},
-            seed=3,
-            retry_after="0.02",
-        ) as server,
+        JudgeServer(shares, seed=3, retry_after="0.02") as server,
         new_desk(server, tmp_path, deadline=3.0, workers=16) as desk,
     ):
         scores = desk.grade(desk.plan(tales(40), "gentle"))

@@ -21,6 +21,11 @@ GOOD = (
     'Mia had a red kite. One windy day, she ran up the hill with her brother Sam. "Hold on," said '
     "Sam. Mia laughed and climbed on. The kite danced in the sky. Then Mia and Sam went home."
 )
+STRANGERS = (
+    "Mia sat. Mia ran. So Mia sang to Mia. Then Mia was glad. At the end, Bob ran off and, as "
+    "ever, Lily was very glad, and she said that Tim was kind."
+)
+ODD = ["!", "…", "a", "😀 🎈", "日本語の物語。", '"' * 99, "x" * 5000, "\u200b."]
 
 
 def tale(text: str, **more: object) -> Story:
@@ -29,14 +34,14 @@ def tale(text: str, **more: object) -> Story:
 
 def originals(count: int) -> list[Story]:
     with resources.files("tinytales.assets").joinpath("originals.jsonl.xz").open("rb") as file:
-        lines = lzma.open(file, "rt", encoding="utf-8")
-        return [tale(json.loads(line)["text"]) for line in islice(lines, count)]
+        with lzma.open(file, "rt", encoding="utf-8") as lines:
+            return [tale(json.loads(line)["text"]) for line in islice(lines, count)]
 
 
 def test_a_good_story_has_no_faults() -> None:
     marks = offline_marks(tale(GOOD, words=["kite", "climb", "windy"]))
     assert marks.faults == [] and marks.wishes_met == 1
-    assert marks.words == 35 and marks.sentences == 6 and marks.reading_grade < 4
+    assert marks.words == 38 and marks.sentences == 6 and marks.reading_grade < 4
 
 
 @pytest.mark.parametrize(
@@ -48,8 +53,7 @@ def test_a_good_story_has_no_faults() -> None:
         (GOOD[:-1], "does not end"),
         (GOOD + " The end of the", "does not end"),
         (GOOD.replace('"Hold on,"', '"Hold on,'), "quotation"),
-        ("Mia sat. Mia ran. So Mia sang to Mia. " * 2 + "Then Mia was glad. At the end, Bob ran off "
-         "and, as ever, Lily was very glad, and she said that Tim was kind.", "from nowhere"),
+        (STRANGERS, "from nowhere"),
     ],
 )  # fmt: skip
 def test_a_planted_fault_is_found(text: str, says: str) -> None:

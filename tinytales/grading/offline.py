@@ -68,7 +68,7 @@ class Marks:
         found = []
         if self.non_words:
             found.append("words that do not exist: " + ", ".join(self.non_words))
-        if self.repeated_4 > 0.2:
+        if self.repeated_4 > 0.12:
             found.append(f"it repeats itself ({self.repeated_4:.0%} of runs of four words)")
         if not self.whole_ending:
             found.append("it does not end")

@@ -127,9 +127,16 @@ _SHOWN = ("paper 64×12", "paper 256×8", "paper 768×8", "GPT-4 (2023)")
 
 
 def grouped(graded: Sequence[Graded]) -> dict[str, list[Graded]]:
+    """By the name of the voice; two voices of one name are told apart by their digests."""
+    digests: dict[str, set[str]] = {}
+    for story, _ in graded:
+        digests.setdefault(story.bundle, set()).add(story.bundle_digest)
     groups: dict[str, list[Graded]] = {}
     for story, scores in graded:
-        groups.setdefault(story.bundle or "stories", []).append((story, scores))
+        name = story.bundle or "stories"
+        if len(digests[story.bundle]) > 1:
+            name += " " + story.bundle_digest[:6]
+        groups.setdefault(name, []).append((story, scores))
     return groups
 
 
@@ -237,7 +244,9 @@ def _offline(groups: dict[str, list[Graded]]) -> Table:
         for name, members in groups.items()
     }
     keys = [
-        k for k in next(iter(tables.values()), {}) if not all(math.isnan(t[k]) for t in tables.values())
+        k
+        for k in next(iter(tables.values()), {})
+        if not all(math.isnan(t[k]) for t in tables.values())
     ]
     rows = [[key, *(_figure(table[key]) for table in tables.values())] for key in keys]
     return Table(["counted, not GPT-4", *tables], rows)
@@ -357,8 +366,7 @@ def _about(tale: Tale) -> str:
     scored = [s for s in tale.scores if s.scored]
     for name in scored[0].grades if scored else ():
         values = [s.numbers[name] for s in scored if name in s.numbers]
-        grades.append(
-            f"{name} {fmean(values):.1f}" if values else f"{name} {scored[0].grades[name]}"
-        )
+        grade = f"{fmean(values):.1f}" if values else str(scored[0].grades[name])
+        grades.append(f"{name.replace('_', ' ')} {grade}")
     who = f" · {tale.story.bundle}" if tale.story.bundle else ""
     return " · ".join(grades) + who
