@@ -73,6 +73,7 @@ class Story:
             raise UsageError(f"not a story record: {error}") from error
 
 
+_FORMS_OF_ADDRESS = {"Mr", "Mrs", "Ms", "Dr"}
 _NAMED = re.compile(r"\b(?:named|called)\s+([A-Z][\w'-]*)")
 _THING = re.compile(
     r"\b(?:a|an|the|his|her|their)\s+((?:(?:little|big|old|tiny|small|new|red|blue|green|yellow|"
@@ -87,7 +88,7 @@ _DULL = {
 
 def title_of(text: str, limit: int = 48) -> str:
     """A short title found in the story itself: its hero, and the thing it turns around."""
-    names = _NAMED.findall(text[:600])
+    names = [n for n in _NAMED.findall(text[:600]) if n not in _FORMS_OF_ADDRESS]
     hero = names[0] if names else ""
     counts: dict[str, int] = {}
     words = Counter(re.findall(r"\w+", text.lower()))
