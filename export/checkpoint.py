@@ -13,13 +13,16 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinytales.bundle import END_OF_TEXT, TOKENIZER, Shape
 from tinytales.errors import BundleError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 WEIGHTS = "model.safetensors"
 CORPUS = "corpus.json"
@@ -95,6 +98,9 @@ class Checkpoint:
     def licence(self) -> str:
         """The strictest of the sources' licences; nothing is said unless all are known."""
         return _strictest([str(source.get("licence", "")) for source in self.sources])
+
+    def tokenizer(self) -> Tokenizer:
+        return _open_tokenizer(self.path / TOKENIZER)
 
     def _corpus_folder(self) -> Path:
         path = self.path / "recipe.toml"
@@ -294,16 +300,20 @@ def _check_tensors(tensors: dict[str, NDArray[np.float32]], shape: Shape, path: 
         raise CheckpointError(f"{path} holds {strange[0]}, which is no part of a plain Llama")
 
 
-def _check_tokenizer(path: Path, vocab_size: int) -> int:
-    """The id of the end-of-text token."""
+def _open_tokenizer(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     if not path.is_file():
         raise CheckpointError(f"{path} is missing")
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
+
+
+def _check_tokenizer(path: Path, vocab_size: int) -> int:
+    """The id of the end-of-text token."""
+    tokenizer = _open_tokenizer(path)
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)
     if end_of_text is None:
         raise CheckpointError(f"{path} has no token {END_OF_TEXT}")

@@ -22,8 +22,9 @@ from tinytales.engine import open_engine
 from tinytales.errors import TinytalesError, UsageError, nearest, require
 from tinytales.export.checkpoint import Checkpoint
 from tinytales.export.gguf_file import GGUF_FORMS, MODELFILE, write_gguf
+from tinytales.export.gptq import CALIBRATION_TEXTS, calibration_tokens, quantize_with_feedback
 from tinytales.export.onnx_graph import Weight, build_graph
-from tinytales.export.proof import Proof, Subject, prove
+from tinytales.export.proof import Proof, Subject, prove, training_texts
 from tinytales.export.quantize import best_block, quantize
 from tinytales.export.reference import Reference
 
@@ -87,7 +88,7 @@ def export_bundle(
     out = out or Path(f"{name}-{quantization}")
     check_target(out, replace_existing)
     with new_folder(out) as folder:
-        manifest = write_form(model, folder, quantization, name)
+        manifest = write_form(model, folder, quantization, name, say)
         if proof is not None:
             outcome = prove_folder(model, folder, proof, say)
             manifest = replace(
@@ -110,13 +111,15 @@ def proof_request(text: Path | None, force: bool) -> ProofRequest:
     return ProofRequest(read_texts(text), text.name, force)
 
 
-def write_form(model: Checkpoint, folder: Path, form: str, name: str) -> Manifest:
+def write_form(
+    model: Checkpoint, folder: Path, form: str, name: str, say: Say = lambda line: None
+) -> Manifest:
     """Model, tokenizer and manifest of one form, into an existing folder."""
     runtime = "onnxruntime" if form in ONNX_FORMS else "llama.cpp"
     target = folder / RUNTIMES[runtime]
     if runtime == "onnxruntime":
         onnx = require("onnx", "export")
-        onnx.save(build_graph(model, quantize_weights(model, form)), target)
+        onnx.save(build_graph(model, quantize_weights(model, form, say)), target)
     else:
         write_gguf(model, target, form, name)
         modelfile = MODELFILE.format(name=name, context=model.context_length)
@@ -144,14 +147,26 @@ def new_manifest(model: Checkpoint, runtime: str, form: str, name: str) -> Manif
     )
 
 
-def quantize_weights(model: Checkpoint, form: str) -> dict[str, Weight]:
+def quantize_weights(
+    model: Checkpoint, form: str, say: Say = lambda line: None
+) -> dict[str, Weight]:
     """Every matrix in the asked-for form. The embedding, which is the head too, keeps 8 bits."""
     if form == "fp32":
         return dict(model.matrices)
-    bits = {"int8": 8, "int4": 4}[form]
     block = best_block(matrix.shape[1] for matrix in model.matrices.values())
+    if form == "int8":
+        return {name: quantize(matrix, 8, block) for name, matrix in model.matrices.items()}
+    say("int4: reading calibration texts")
+    tokenizer = model.tokenizer()
+    texts = training_texts()[: 12 * CALIBRATION_TEXTS]  # most are too short
+    documents = [
+        [model.end_of_text, *encoding.ids]
+        for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)
+    ]
+    tokens = calibration_tokens(documents, CALIBRATION_TEXTS, min(192, model.context_length))
+    layers = quantize_with_feedback(model, Reference(model), tokens, 4, block, say)
     return {
-        name: quantize(matrix, 8 if "embed" in name else bits, block)
+        name: layers[name] if name in layers else quantize(matrix, 8, block)
         for name, matrix in model.matrices.items()
     }
 

@@ -22,6 +22,8 @@ from tinytales.export.reference import Reference
 
 #: Added to the diagonal of H, as a share of its mean: directions never seen must not explode.
 DAMPING = 0.01
+#: Documents that are read for it.
+CALIBRATION_TEXTS = 48
 
 
 def quantize_with_feedback(
@@ -29,6 +31,7 @@ def quantize_with_feedback(
     reference: Reference,
     tokens: NDArray[np.int64],
     bits: int = 4,
+    block: int = BLOCK,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Quantized]:
     """Quantize every matrix of the layers. `reference` ends up with the quantized weights.
@@ -43,7 +46,8 @@ def quantize_with_feedback(
         prefix = f"model.layers.{layer}."
         for name in checkpoint.matrices:
             if name.startswith(prefix):
-                done[name] = round_with_feedback(checkpoint.tensors[name], seen[name], bits)
+                matrix = checkpoint.tensors[name]
+                done[name] = round_with_feedback(matrix, seen[name], bits, block)
                 reference.replace(name, done[name].dequantized())
     return done
 
@@ -74,9 +78,9 @@ def round_with_feedback(weight: Floats, inputs: Floats, bits: int, block: int = 
 
 
 def calibration_tokens(
-    documents: Sequence[Sequence[int]], count: int = 48, length: int = 192
+    documents: Sequence[Sequence[int]], count: int, length: int
 ) -> NDArray[np.int64]:
-    """The beginnings of the first `count` documents that are long enough, [count, length]."""
+    """The beginnings of the first `count` documents that are long enough: [count, length]."""
     long = [list(document[:length]) for document in documents if len(document) >= length]
     if not long:
         length = min(len(document) for document in documents)

@@ -207,7 +207,7 @@ def _invented_words(
     figures: dict[str, Any],
 ) -> Check:
     """100 stories each, from the same openings and seeds."""
-    known = measure.dictionary([*training_words(), *texts])
+    known = measure.dictionary([*training_texts(), *texts])
     rates, words, counts = [], [], []
     for which in (full, subject):
         stories = sampled_stories(which, measure.openings(texts, count=10, words=5))
@@ -227,8 +227,8 @@ def _invented_words(
     )
 
 
-def training_words() -> list[str]:
-    """Texts whose words count as known: the originals that ship with tinytales."""
+def training_texts() -> list[str]:
+    """The originals that ship with tinytales: known words, and calibration."""
     import tinytales.assets
 
     return measure.read_texts(Path(tinytales.assets.__path__[0]) / "originals.jsonl.xz")

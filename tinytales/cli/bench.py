@@ -34,12 +34,18 @@ def bench(
         typer.Option(help="A Python that has onnxruntime-genai or ctranslate2."),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of --peers.", min=1)] = 3,
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Count CPU seconds: for one thread on a busy machine."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
     """Measure speed, memory and size on this machine."""
     if context.invoked_subcommand:
         return
-    from tinytales.bench import machine, measure_bundle
+    import os
+
+    from tinytales.bench import CLOCK, machine, measure_bundle
     from tinytales.bundle import Bundle
     from tinytales.engine.threads import usable_cores
     from tinytales.errors import UsageError
@@ -50,7 +56,9 @@ def bench(
         raise UsageError(f"--threads {threads!r}", hint="thread counts, such as 1,2") from error
     if any(count < 1 for count in counts):
         raise UsageError(f"--threads {threads!r}", hint="at least 1 thread")
-    cores = usable_cores()
+    if cpu_time:
+        os.environ[CLOCK] = "cpu"  # the measuring processes inherit it
+    cores = 1 if cpu_time else usable_cores()
     counts = counts or sorted({1, min(2, cores), cores})
     report: dict[str, Any] = {
         "machine": machine(),
@@ -70,6 +78,10 @@ def train(
     ] = "storyteller",
     seconds: Annotated[float, typer.Option(help="For each contender.", min=0.1)] = 10.0,
     threads: Annotated[int, typer.Option(help="Of the CPU; 0 leaves it to torch.", min=0)] = 0,
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Count CPU seconds: for one thread on a busy machine."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
     """Training speed in tokens a second, beside transformers' Llama with fused AdamW."""
