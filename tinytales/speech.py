@@ -25,7 +25,7 @@ COMMANDS: dict[str, Callable[[int], list[str]]] = {
 
 
 class Speaker:
-    """One local speech command. `say` returns at once; a second `say` takes the first one's place."""
+    """One local speech command. `say` returns at once; a second `say` replaces the first."""
 
     def __init__(self, command: str, path: str, *, words_a_minute: int = 140) -> None:
         self.command = command

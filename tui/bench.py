@@ -151,27 +151,37 @@ def median(values: list[float]) -> float:
 def start(options: argparse.Namespace) -> dict[str, Any]:
     pictures, words, cpu, rehearsed = [], [], [], False
     for _ in range(options.runs):
-        with tempfile.TemporaryDirectory() as folder:
-            log = Path(folder) / "log"
-            terminal = Terminal(child(options, "start", log), log)
-            try:
-                if not terminal.wait(lambda: bool(terminal.times("picture")), 20):
-                    raise SystemExit("the app drew nothing within 20 s")
-                pictures.append(terminal.times("picture")[0] - terminal.started)
-                cpu.append(terminal.times("cpu")[0])
-                terminal.wait(lambda: bool(terminal.times("awake")), 20)
-                pressed = terminal.press(b"\r")
-                if terminal.wait(lambda: bool(terminal.times("word")), 20):
-                    words.append(terminal.times("word")[0] - pressed)
-                rehearsed = bool(terminal.times("rehearsed"))
-            finally:
-                terminal.close()
+        times = one_start(options)
+        pictures.append(times["picture"])
+        cpu.append(times["cpu"])
+        words.append(times["word"])
+        rehearsed = "rehearsed" in times
     figures: dict[str, Any] = {
         "first picture, s": median(pictures),
         "first picture, CPU s": median(cpu),
         "first word after Enter, s": median(words),
     }
     return figures | ({"note": "no voice here: a rehearsal told"} if rehearsed else {})
+
+
+def one_start(options: argparse.Namespace) -> dict[str, float]:
+    """Seconds from the start to the first picture, and from Enter to the first word."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        terminal = Terminal(child(options, "start", log), log)
+        try:
+            if not terminal.wait(lambda: bool(terminal.times("picture")), 20):
+                raise SystemExit("the app drew nothing within 20 s")
+            terminal.wait(lambda: bool(terminal.times("awake")), 20)
+            pressed = terminal.press(b"\r")
+            terminal.wait(lambda: bool(terminal.times("word")), 20)
+            times = {name: terminal.times(name) for name in ("picture", "cpu", "word", "rehearsed")}
+        finally:
+            terminal.close()
+    seconds = {name: values[0] for name, values in times.items() if values}
+    seconds["picture"] -= terminal.started
+    seconds["word"] = seconds.get("word", float("nan")) - pressed
+    return seconds
 
 
 def start_inside(options: argparse.Namespace) -> None:

@@ -2,8 +2,8 @@
 
     tinytales web
 
-Textual-serve's own page fetches a font from the network, and its socket would answer to any web page
-that happens to be open in the same browser. Here the page needs nothing from outside, and only
+Textual-serve's own page fetches a font from the network, and its socket would answer to any web
+page that happens to be open in the same browser. Here the page needs nothing from outside, and only
 requests that come from itself are answered.
 """
 

@@ -1,7 +1,7 @@
 """The pictures in README and docs: the real app, pressed by a script, saved as SVG.
 
     python -m tinytales.tui.pictures docs/pictures          with the shipped voice
-    python -m tinytales.tui.pictures docs/pictures --rehearse    with originals, without a model
+    python -m tinytales.tui.pictures docs/pictures --rehearse    with originals instead
 
 The same seed, the same wishes, a frozen clock: the same pictures, until the app or the voice change.
 """

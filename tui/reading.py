@@ -123,12 +123,10 @@ class Reading:
     def _show_up_to(self, end: int) -> bool:
         if end <= self.shown:
             return False
-        last = None
         # Only the tail is searched: a long text costs no more than its last word.
-        for last in _WORD.finditer(self.text, max(self.shown, end - 200), end):
-            pass
-        if last is not None:
-            self._light(last)
+        words = list(_WORD.finditer(self.text, max(self.shown, end - 200), end))
+        if words:
+            self._light(words[-1])
         self.shown = end
         return True
 

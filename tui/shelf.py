@@ -1,7 +1,7 @@
 """The library as the app sees it: it never raises, never waits, and says what it cannot do.
 
-Writing goes through one thread, so that a slow, full or busy disk cannot stop a story; reading never
-waits for writing (WAL). Where the library cannot be opened at all (read-only folder, a newer
+Writing goes through one thread, so that a slow, full or busy disk cannot stop a story; reading
+never waits for writing (WAL). Where the library cannot be opened at all (read-only folder, a newer
 version), the evening's stories live in a temporary one, and `trouble` says so.
 """
 

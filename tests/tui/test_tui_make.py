@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from textual.widgets import Button, Input
 
@@ -163,4 +165,4 @@ def test_the_dealer_deals_the_same_for_the_same_seed_and_never_twice_in_a_row():
     one, other = Dealer(5), Dealer(5)
     dealt = [one.opening() for _ in range(50)]
     assert dealt == [other.opening() for _ in range(50)]
-    assert all(a != b for a, b in zip(dealt, dealt[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(dealt))

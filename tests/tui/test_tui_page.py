@@ -277,7 +277,7 @@ async def test_scrolling_back_while_it_streams(make_app, until):
 
 async def test_asked_for_words_glow(make_app, until):
     app = make_app()
-    async with app.run_test() as pilot:
+    async with app.run_test():
         await until(lambda: app.teller is not None)
         app.tell(StoryPrompt(words=("turtle", "blanket")))
         await until(lambda: app.page.is_mounted and app.page.mode == "resting")

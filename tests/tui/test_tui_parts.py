@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 
@@ -91,7 +92,7 @@ def test_wrapped_lines_hold_everything_and_fit(text, width):
     text = text.replace("\n", " ")
     lines = wrap(text, 0, len(text), width)
     assert lines[0][0] == 0 and lines[-1][1] == len(text)
-    assert all(a[1] == b[0] for a, b in zip(lines, lines[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(lines))
     for start, end in lines:
         line = text[start:end].rstrip()
         # A character that is wider than the page has a line to itself.

@@ -180,7 +180,7 @@ async def stand_still(scene: Any, until: Any, pilot: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "theme"), LOOKS, ids=lambda x: x if isinstance(x, str) else "%dx%d" % x
+    ("size", "theme"), LOOKS, ids=lambda x: x if isinstance(x, str) else f"{x[0]}x{x[1]}"
 )
 @pytest.mark.parametrize("scene", SCREENS, ids=lambda scene: scene.__name__)
 def test_look(snap_compare, family, until, scene, size, theme):

@@ -1,4 +1,4 @@
-"""The small things in front of a screen: help, a title, an export, a sum, the tellings of a story."""
+"""The small things in front of a screen: help, a title, an export, a sum, a tree of tellings."""
 
 from __future__ import annotations
 

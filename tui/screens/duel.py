@@ -1,4 +1,4 @@
-"""A blind duel: two voices, the same prompt, the same seed. Pick the better; then see whose it was."""
+"""A blind duel: two voices, one prompt, one seed. Pick the better; then see whose it was."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ class GradingPane(VerticalScroll):
 ## Grading
 
 Each row is a story with what can be counted about it. **q** puts the story under the cursor into
-the queue for a judge, or takes it out; `tinytales grade queue` grades what waits there, after it has
-said what that costs.
+the queue for a judge, or takes it out; `tinytales grade queue` grades what waits there, after it
+has said what that costs.
 """
     BINDINGS: ClassVar[list[Any]] = [Binding("q", "queue", "For the judge")]
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tinytales.tui.reader import ReadAloud
 
 BEATS = 25
-#: Tokens that a new telling has for itself: to go on, a page full; to branch, what was there before.
+#: Tokens that a new telling has for itself: a page to go on, less to branch (all before is kept).
 ROOM_TO_GO_ON, ROOM_TO_BRANCH = 200, 80
 Mode = Literal["empty", "telling", "resting", "branching", "choosing"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
@@ -73,7 +75,7 @@ class KeyBar(Widget):
     """The keys that matter here, as many as fit; each can be clicked."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {"keybar--key", "keybar--off"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--off"}
     DEFAULT_CSS = """
     KeyBar { dock: bottom; height: 1; background: $panel; color: $hush; padding: 0 1; }
     KeyBar > .keybar--key { color: $primary; text-style: bold; }

@@ -1,4 +1,4 @@
-"""A list of any length, of which only what is seen is fetched: ten thousand stories open at once."""
+"""A list of any length, of which only what is seen is fetched: 10,000 stories open at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class StoryList(ScrollView):
 """
     can_focus = True
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {"storylist--cursor", "storylist--hush", "storylist--heart"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "storylist--cursor",
+        "storylist--hush",
+        "storylist--heart",
+    }
     BINDINGS: ClassVar[list[Any]] = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),

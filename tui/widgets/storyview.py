@@ -6,9 +6,11 @@ drawing of two lines, however long the story is.
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -73,7 +75,7 @@ there.
 
     can_focus = True
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
         "storyview--title",
         "storyview--lit",
         "storyview--glow",
@@ -300,7 +302,7 @@ there.
             cuts |= {c for c in (a, b) if start < c < end}
         edges = sorted(cuts)
         segments = []
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in itertools.pairwise(edges):
             style = base
             for from_, to, name in marks:
                 if from_ <= a and b <= to:
