@@ -66,6 +66,7 @@ def faults(count: int, share: float, rpm: float, rubric: str, folder: Path) -> d
         "without either": count - len(scores) + sum(not s.scored and not s.reason for s in scores),
         "stories scored more than once": count - len({s.story for s in scores}),
         "requests": len(ledger),
+        "faults as the client saw them": dict(sorted(desk.progress.faults.items())),
         "faults met": dict(Counter(entry.fault for entry in ledger if entry.fault)),
         "replies paid twice": sum(n - 1 for n in paid.values()),
         "slowest good reply of the server, s": round(

@@ -199,6 +199,7 @@ def _round(
     for file in (batch.output_file_id, batch.error_file_id):
         if file:
             reasons |= _collect(line, file, part, judge, cache)
+    cache.sync()
     cache.end_batch(id, batch.status)
     if batch.status == "failed":
         errors = getattr(batch.errors, "data", None) or []

@@ -194,6 +194,13 @@ class _Run:
         self.tell(self.progress, score)
 
 
+async def _sync(cache: Cache) -> None:
+    """Bring what is committed to the disk, once a second, beside the work."""
+    while True:
+        await asyncio.sleep(1)
+        await asyncio.to_thread(cache.sync)
+
+
 async def run(
     jobs: list[Job],
     wire: Wire,
@@ -220,11 +227,13 @@ async def run(
     fresh = iter([_Due(0.0, number, job) for number, job in enumerate(jobs)])
     count = min(workers, len(jobs))
     tasks = [asyncio.create_task(state.work(fresh)) for _ in range(count)]
+    disk = asyncio.create_task(_sync(cache))
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
+        for task in (*tasks, disk):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, disk, return_exceptions=True)
+        cache.sync()
         await wire.close()
     return [state.scores[number] for number in sorted(state.scores)], progress
