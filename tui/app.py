@@ -394,7 +394,14 @@ class TinytalesApp(App[None]):
             from tinytales.safety import Safety
 
             self.teller.safety = Safety(self.settings.safety)
-        self.shelf.in_background(save, self.settings)
+
+        def keep(settings: Settings) -> None:
+            try:
+                save(settings)
+            except TinytalesError as error:  # a matter of the settings, not of the library
+                self.call_later(self.say, error)
+
+        self.shelf.in_background(keep, self.settings)
 
     def read_aloud(self) -> ReadAloud | None:
         from tinytales.speech import find_speaker

@@ -329,7 +329,11 @@ class PageScreen(PlaceScreen):
             return "From which sentence shall it go differently?"
         if self.mode == "choosing":
             return "What comes next? You say."
-        return f"{heart}kept in the library" if self.story and self.tales.shelf.works else heart
+        if self.story is None:
+            return ""
+        if not self.tales.shelf.works:
+            return f"not kept: {self.tales.shelf.trouble}"
+        return f"{heart}kept in the library"
 
     def _say_facts(self) -> None:
         words = self.reading.words
