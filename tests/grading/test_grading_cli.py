@@ -76,7 +76,7 @@ def test_openai_is_not_imported_before_consent(file: str) -> None:
         (["--rubric", "duel"], 2, "grade duel"),
         (["--base-url", "http://me:pw@host/v1"], 2, "user, a password"),
         (["--yes"], 1, "no key"),
-        (["--report", "x.pdf", "--offline"], 0, ""),
+        (["--report", "x.html", "--offline"], 2, "no scores to report"),
         (["--nonsense"], 2, "nonsense"),
     ],
 )
@@ -99,7 +99,15 @@ def test_a_whole_grading(file: str, server: JudgeServer, tmp_path: Path, capsys:
     assert len(server.ledger) == 6 and {s["story"] for s in again} == {
         f"voices{n}" for n in range(3)
     }
-    # … and judges are compared with each other
+    # … and a person's marks are compared with the judge's
+    assert run(["grade", "agree"]) == 2
+    assert "nobody" in capsys.readouterr().err
+    with Desk() as desk:
+        for score in desk.scores():
+            desk.cache.mark(score.story, "me", {"plot": score.numbers["plot"]})
+    assert run(["grade", "agree", "--json"]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row["criterion"] == "plot" and row["exact"] == 1
     assert run(["grade", "agree", str(files[2]), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(row["exact"] == 1 for row in rows)

@@ -113,6 +113,7 @@ def stories(
 
     tales = origin.read(sources)
     if offline:
+        _no_judge(report, out, batch)
         _offline(tales, reference, as_json)
         return
     from tinytales.grading import report as reporting
@@ -184,6 +185,7 @@ def suite(
         )
     _bar_end()
     if offline:
+        _no_judge(report, out, batch)
         _offline(tales, None, as_json)
         return
     with _desk(judge, base_url, temperature, rpm, tpm, workers, deadline) as desk:
@@ -254,7 +256,10 @@ def duel(
 
 @app.command()
 def agree(
-    marks: Annotated[Path, typer.Argument(help="A person's marks (CSV) or scores (JSONL).")],
+    marks: Annotated[
+        Path | None,
+        typer.Argument(help="A person's marks (CSV) or scores (JSONL); default: given in the app."),
+    ] = None,
     scores: Annotated[
         Path | None, typer.Argument(help="Scores or marks to compare; default: all saved ones.")
     ] = None,
@@ -265,7 +270,11 @@ def agree(
     from tinytales.grading import agreement
     from tinytales.grading.cache import Cache
 
-    first = agreement.read_marks(marks)
+    if marks is not None:
+        first = agreement.read_marks(marks)
+    else:
+        with Cache() as cache:
+            first = agreement.given(cache.marks())
     if scores is not None:
         second = agreement.read_marks(scores)
     else:
@@ -341,6 +350,15 @@ def _no_pairs(pairs: bool) -> None:
         from tinytales.errors import UsageError
 
         raise UsageError("this rubric compares two stories", hint="tinytales grade duel ONE TWO")
+
+
+def _no_judge(report: Sequence[Path] | None, out: Path | None, batch: bool) -> None:
+    if report or out or batch:
+        from tinytales.errors import UsageError
+
+        raise UsageError(
+            "--offline asks no judge, so it has no scores to report", hint="--json prints the marks"
+        )
 
 
 def _agreed(plan: Plan, yes: bool, dry_run: bool, max_cost: float | None) -> bool:

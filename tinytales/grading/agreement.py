@@ -1,5 +1,6 @@
 """How well a judge agrees with a person, or with another judge.
 
+    tinytales grade agree                          # marks given in the app, the saved scores
     tinytales grade agree marks.csv                # against the saved scores
     tinytales grade agree marks.csv scores.jsonl
     tinytales grade agree gpt.jsonl local.jsonl
@@ -127,6 +128,22 @@ def marks_of(scores: Iterable[Score]) -> Marks:
             result[story][name] = (
                 fmean(numbers) if numbers else max(map(str, grades), key=grades.count)
             )
+    return result
+
+
+def given(marks: Iterable[tuple[str, str, Mapping[str, float | str]]]) -> Marks:
+    """What people gave in the app (story, person, marks); of several people, the mean.
+
+    Raises:
+        UsageError: nobody has given any marks yet.
+    """
+    result = marks_of(
+        Score(story, "", person, grades={k: v if isinstance(v, str) else float(v)
+                                         for k, v in one.items()})
+        for story, person, one in marks
+    )  # fmt: skip
+    if not result:
+        raise UsageError("nobody has given any marks yet", hint="tinytales grade agree marks.csv")
     return result
 
 
