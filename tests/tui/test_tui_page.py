@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import replace
 
+import pytest
 from textual.widgets import Static
 
 from tinytales.prompt import StoryPrompt
@@ -360,3 +362,60 @@ async def test_a_voice_that_breaks_in_the_middle_keeps_the_story(make_app, until
         app.shelf.settle()
         assert app.shelf.library.count() == 1
         assert app.page.story.text.strip()
+
+
+@pytest.fixture
+def speech(tmp_path, monkeypatch):
+    """A speech command that writes down what it says, in 0.05 seconds a sentence."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    heard = tmp_path / "heard"
+    script = folder / "espeak-ng"
+    script.write_text(
+        f"#!{sys.executable} -S\nimport sys, time\n"
+        f"open({str(heard)!r}, 'a').write(sys.stdin.read())\ntime.sleep(0.05)\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return lambda: heard.read_text().splitlines() if heard.exists() else []
+
+
+async def test_a_reads_aloud_sentence_by_sentence(make_app, told, until, speech):
+    app = make_app()
+    async with app.run_test() as pilot:
+        story = await told(pilot)
+        await pilot.press("a")
+        await until(lambda: len(speech()) >= 3)
+        assert app.page.mode == "telling"
+        assert story.text.startswith(speech()[0] + " " + speech()[1])
+        # The page never runs ahead of the voice.
+        assert app.page.reading.shown <= len(" ".join(speech())) + 120
+        await pilot.press("space")
+        assert not app.page.aloud.speaking
+        said = len(speech())
+        await pilot.pause(0.3)
+        assert len(speech()) == said
+        await pilot.press("space")
+        await until(lambda: len(speech()) > said)
+        await pilot.press("a")
+        assert app.page.aloud is None
+
+
+async def test_reading_aloud_can_be_the_habit(make_app, until, speech):
+    app = make_app(read_aloud=True)
+    async with app.run_test() as pilot:
+        await until(lambda: app.teller is not None)
+        await pilot.press("enter")
+        await until(lambda: len(speech()) >= 2)
+        await pilot.press("escape")
+        assert app.page.mode == "resting" and app.page.aloud is None
+
+
+async def test_without_a_speech_command_one_is_told_which(make_app, told, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    app = make_app()
+    async with app.run_test() as pilot:
+        await told(pilot)
+        await pilot.press("a")
+        assert any("espeak-ng" in note.message for note in app._notifications)
+        assert app.page.mode == "resting"

@@ -157,6 +157,8 @@ class PageScreen(PlaceScreen):
         self.reading = Reading(self.tales.pace)
         self.view.clear(wishes=order.prompt.words)
         self._live = self.tales.start_telling(order)
+        if self.tales.settings.read_aloud:
+            self.aloud = self.tales.read_aloud()  # silent where no speech command is
         self._enter("telling")
 
     def open(self, story: Story, *, title: str = "", favorite: bool = False) -> None:
