@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from tinytales.errors import TinytalesError
 from tinytales.grading import Desk, live
 from tinytales.grading.cache import Cache, Reply
 from tinytales.grading.live import Pace
+from tinytales.grading.steps import Job, Request, next_step
 from tinytales.story import Story
 
 Tales = Callable[..., list[Story]]
@@ -126,6 +129,47 @@ def test_money_gone_ends_the_run_and_keeps_what_was_paid(
     with pytest.raises(TinytalesError, match="no money"):
         desk.grade(desk.plan(tales(8), "gentle"))
     assert len(desk.scores()) >= 2
+
+
+@pytest.mark.allow_loopback
+def test_a_fatal_answer_waits_for_what_is_on_the_wire(
+    server: JudgeServer, tmp_path: Path, tales: Tales
+) -> None:
+    """One question meets a wrong address; the replies that others paid for are kept."""
+    server.delay = 0.4
+    with new_desk(server, tmp_path, workers=4) as desk:
+        plan = desk.plan(tales(4), "gentle")
+        first = next_key(plan.jobs[0], desk)
+
+        async def ask(self: live.Wire, request: Request) -> Reply:
+            if request.key == first:
+                while len(server.ledger) < 3:
+                    await asyncio.sleep(0.01)
+                raise TinytalesError("not there")
+            return await whole(self, request)
+
+        whole = live.Wire.ask
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(live.Wire, "ask", ask)
+            with pytest.raises(TinytalesError, match="not there"):
+                desk.grade(plan)
+        assert sum(e.paid for e in server.ledger) == desk.plan(tales(4), "gentle").ready == 3
+
+
+@pytest.mark.allow_loopback
+def test_a_slow_pace_is_left_at_once(server: JudgeServer, tmp_path: Path, tales: Tales) -> None:
+    stop = threading.Event()
+    with new_desk(server, tmp_path, requests_per_minute=1) as desk:
+        threading.Timer(1.0, stop.set).start()
+        started = time.monotonic()
+        assert len(desk.grade(desk.plan(tales(3), "gentle"), stop=stop)) == 1
+    assert time.monotonic() - started < 20
+
+
+def next_key(job: Job, desk: Desk) -> str:
+    step = next_step(job, desk.cache)
+    assert isinstance(step, Request)
+    return step.key
 
 
 def test_the_pace_is_even_and_counts_tokens() -> None:

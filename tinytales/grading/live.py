@@ -110,10 +110,16 @@ class _Run:
         self.unfinished = progress.total
         self.unconnected = 0
         self.dice = random.Random(7)
+        self.failed = False
+
+    @property
+    def ending(self) -> bool:
+        """Is no new question to be asked? Those on the wire are still waited for: they are paid."""
+        return self.failed or self.stop.is_set()
 
     async def work(self, fresh: Iterator[_Due]) -> None:
         """One worker: takes what is due until everything is finished."""
-        while self.unfinished and not self.stop.is_set():
+        while self.unfinished and not self.ending:
             now = time.monotonic()
             ready = self.later and self.later[0].at <= now
             due = heapq.heappop(self.later) if ready else next(fresh, None)
@@ -121,7 +127,11 @@ class _Run:
                 wait = self.later[0].at - now if self.later else 0.05
                 await asyncio.sleep(min(max(wait, 0.001), 0.1))
                 continue
-            await self.grade(due)
+            try:
+                await self.grade(due)
+            except TinytalesError:
+                self.failed = True
+                raise
 
     async def grade(self, due: _Due) -> None:
         """Take steps until the score is there, or put the job aside until it may be tried again."""
@@ -131,7 +141,7 @@ class _Run:
                 return self.finish(due, step)
             if self.over(self.progress):
                 return self.finish(due, unscored(due.job, "the cost limit was reached"))
-            if self.stop.is_set():
+            if self.ending:
                 return None
             other = self.asking.get(step.key)
             if other is not None:  # the same question is on the wire
@@ -149,7 +159,11 @@ class _Run:
         try:
             tokens = sum(tokens_of(m["content"]) for m in request.messages)
             tokens += request.rubric.answer_tokens
-            await asyncio.sleep(self.pace.slot(tokens, time.monotonic()))
+            start = time.monotonic() + self.pace.slot(tokens, time.monotonic())
+            while (wait := start - time.monotonic()) > 0:
+                await asyncio.sleep(min(wait, 0.25))
+                if self.ending:
+                    return
             self.progress.sent += 1
             due.asked = True
             reply = await self.wire.ask(request)
@@ -229,7 +243,10 @@ async def run(
     tasks = [asyncio.create_task(state.work(fresh)) for _ in range(count)]
     disk = asyncio.create_task(_sync(cache))
     try:
-        await asyncio.gather(*tasks)
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
     finally:
         for task in (*tasks, disk):
             task.cancel()
