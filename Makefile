@@ -29,11 +29,11 @@ format: .venv/.full
 
 .venv/.light: pyproject.toml | .venv/bin/python
 	@echo "Setting up .venv (once) ..." >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -e .
 	@touch $@
 
 .venv/.full: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt \
 		-e '.[train,export,grade,serve,web,dev]'
 	@touch $@ .venv/.light
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from tinytales.lexicon import IRREGULAR, WORD, told
+
 #: Nats added in the first sentence, added with every further one, and at most.
 FIRST_RAISE, RAISE_PER_SENTENCE, MOST_RAISE = 1.5, 0.5, 6.0
 #: Nats added to the next token of a word that is already half spelled.
@@ -20,28 +22,27 @@ LONGEST_WAIT = 28
 
 
 def forms(word: str) -> list[str]:
-    """The word and its regular inflections: kite, kites; climb, climbed, climbing."""
+    """The word and its inflections: kite, kites; climb, climbed, climbing; swim, swam, swum."""
     word = word.lower()
     if " " in word or len(word) < 3:
         return [word]
+    irregular = [form for form, base in IRREGULAR.items() if base == word]
     if word.endswith("e"):
-        return [word, word + "s", word + "d", word[:-1] + "ing"]
-    if re.search(r"[^aeiou]y$", word):
-        return [word, word[:-1] + "ies", word[:-1] + "ied", word + "ing"]
-    if re.search(r"(s|x|z|ch|sh)$", word):
-        return [word, word + "es", word + "ed", word + "ing"]
-    doubled = word + word[-1] if re.search(r"[^aeiou][aeiou][bdgmnpt]$", word) else word
-    return [word, word + "s", doubled + "ed", doubled + "ing", word + "er", word + "ly"]
+        regular = [word + "s", word + "d", word[:-1] + "ing"]
+    elif re.search(r"[^aeiou]y$", word):
+        regular = [word[:-1] + "ies", word[:-1] + "ied", word + "ing"]
+    elif re.search(r"(s|x|z|ch|sh)$", word):
+        regular = [word + "es", word + "ed", word + "ing"]
+    else:
+        doubled = word + word[-1] if re.search(r"[^aeiou][aeiou][bdgmnpt]$", word) else word
+        regular = [word + "s", doubled + "ed", doubled + "ing", word + "ly"]
+    return [word, *irregular, *regular]
 
 
 def missing_words(words: Sequence[str], text: str) -> list[str]:
     """Those of `words` that `text` tells in none of their forms."""
-    lowered = text.lower()
-    return [
-        word
-        for word in words
-        if not re.search(r"\b(?:" + "|".join(map(re.escape, forms(word))) + r")\b", lowered)
-    ]
+    told_words = [word.lower().replace("’", "'") for word in WORD.findall(text)]
+    return [word for word in words if not told(word, told_words)]
 
 
 class WordHelp:
