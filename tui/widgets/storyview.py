@@ -29,7 +29,7 @@ LONGEST_LINE = 66
 #: Above the story: its title, and an empty line. Kept free while there is no title yet, so that
 #: nothing moves when it comes.
 HEAD = 2
-_PART = re.compile(r"\S+\s*")
+_PART = re.compile(r"\s*\S+\s*")
 
 Span = tuple[int, int]
 
