@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from tinytales.errors import TinytalesError, UsageError  # noqa: E402
 from tinytales.train.checkpoint import load_model, read_shape, save_checkpoint  # noqa: E402
-from tinytales.train.model import Llama, ModelShape  # noqa: E402
+from tinytales.train.model import BLOCK, Llama, ModelShape, attend  # noqa: E402
 
 
 def random_model(**sizes: int) -> Llama:
@@ -47,6 +47,21 @@ def test_nothing_is_seen_before_its_time() -> None:
     changed[0, 12:] = (changed[0, 12:] + 1) % 96
     with torch.no_grad():
         torch.testing.assert_close(model(tokens)[:, :12], model(changed)[:, :12])
+
+
+@pytest.mark.parametrize("sequence", [1, 7, BLOCK, BLOCK + 1, 3 * BLOCK - 5])
+def test_blocks_attend_as_torch_does(sequence: int) -> None:
+    generator = torch.Generator().manual_seed(sequence)
+    ours = [torch.randn(2, 3, sequence, 8, generator=generator).requires_grad_() for _ in range(3)]
+    theirs = [x.detach().clone().requires_grad_() for x in ours]
+    found = attend(*ours)
+    expected = torch.nn.functional.scaled_dot_product_attention(*theirs, is_causal=True)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    weight = torch.randn(found.shape, generator=generator)
+    (found * weight).sum().backward()
+    (expected * weight).sum().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_counts_are_counted() -> None:
