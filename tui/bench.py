@@ -44,8 +44,11 @@ KEY_EVERY = 0.21
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tinytales.tui.bench", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tinytales.tui.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("what", nargs="*", help="start, stream, library; default: all")
     parser.add_argument("--seconds", type=float, default=60, help="how long to stream")
     parser.add_argument("--rate", type=float, default=500, help="tokens a second")

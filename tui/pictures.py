@@ -1,7 +1,7 @@
 """The pictures in README and docs: the real app, pressed by a script, saved as SVG.
 
     python -m tinytales.tui.pictures docs/pictures          with the shipped voice
-    python -m tinytales.tui.pictures docs/pictures --rehearse    with originals instead
+    python -m tinytales.tui.pictures docs/pictures --rehearse  with originals instead
 
 The same seed, the same wishes, a frozen clock: the same pictures, until the app or the voice change.
 """
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rehearse", action="store_true", help="originals instead of the voice")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    teller = (
-        Rehearsal(name="storyteller") if options.rehearse else open_storyteller(None, Settings())
-    )
     for name, (theme, steps) in SCENES.items():
+        # A new voice for each picture: the app closes its own when it leaves.
+        teller = (
+            Rehearsal(name="storyteller")
+            if options.rehearse
+            else open_storyteller(None, Settings())
+        )
         svg = asyncio.run(picture(teller, theme, steps))
         (options.folder / f"{name}.svg").write_text(svg, encoding="utf-8")
         print(options.folder / f"{name}.svg")
@@ -83,8 +87,6 @@ def filled_library(path: Path, teller: Any, count: int = 14) -> Library:
     for number in range(count):
         told = teller.tell(StoryPrompt(), Sampling(seed=100 + number))
         moment = EVENING - timedelta(hours=17 * (count - 1 - number))
-        from dataclasses import replace
-
         story = replace(told, id=f"story-{number:02}", created=moment.isoformat())
         library.add(story)
         library.favorite(story.id, number % 5 == 3)
@@ -119,7 +121,6 @@ SCENES: dict[str, tuple[str, list[Step]]] = {
     "page": ("bedtime", [*WISHES, "enter", 1.5, middle, 0.2]),
     "library": ("day", ["f3", 0.3, "down", "down", 0.2]),
     "choose": ("day", ["enter", 1.5, "n", 0.5]),
-    "voices": ("day", ["f4", 1.0]),
 }
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ Write the beginning of a story, and it is told on.
 words kite, windy     a story with these words
 again                 the same wishes, another story
 more                  the story goes on
-keep                  the story becomes a favourite
+keep                  the story becomes a favorite
 list                  the last stories
 find fox              the stories with these words
 read 2                the second story of the last list
@@ -163,7 +163,7 @@ class PlainApp:
     def _keep(self, _: str) -> None:
         story = self._last()
         self._shelf().favorite(story.id, True)
-        self.say(f"{story.title} is a favourite now.")
+        self.say(f"{story.title} is a favorite now.")
 
     def _list(self, _: str) -> None:
         self._show(self._shelf().list(limit=10))
@@ -174,7 +174,7 @@ class PlainApp:
     def _show(self, entries: Sequence[Entry]) -> None:
         self.listed = [entry.id for entry in entries]
         for number, entry in enumerate(entries, start=1):
-            loved = ", a favourite" if entry.favorite else ""
+            loved = ", a favorite" if entry.favorite else ""
             self.say(f"{number}. {entry.title}, {entry.words} words{loved}")
         if not entries:
             self.say("No story.")

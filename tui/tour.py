@@ -45,7 +45,7 @@ STEPS = (
     Step("The end.", (), "kept in the library"),
     Step("r: the same wishes, another story.", ("r",), "!kept in the library"),
     Step("It is told.", (), "kept in the library"),
-    Step("f: it is a favourite now.", ("f",), "♥ kept"),
+    Step("f: it is a favorite now.", ("f",), "♥ kept"),
     Step("b: a sentence is chosen …", ("b", "Up", "Up"), "From which sentence"),
     Step("Enter: … and told differently from there.", ("Enter",), "kept in the library"),
     Step("n: the child picks the next words.", ("n",), "Which word comes next"),

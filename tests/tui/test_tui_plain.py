@@ -58,8 +58,8 @@ def test_an_evening(say, tmp_path):
     heard = say("words turtle, blanket", "again", "more", "keep", "list", "find turtle", "read 1",
                 f"export {target}", "quit", "never heard")  # fmt: skip
     text = "\n".join(heard)
-    assert heard[-1] == "Good night." and "is a favourite now." in text
-    assert "1. " in text and "2. " in text and ", a favourite" in text
+    assert heard[-1] == "Good night." and "is a favorite now." in text
+    assert "1. " in text and "2. " in text and ", a favorite" in text
     assert "turtle" in target.read_text()
     assert say.library.count() == 3
     assert len(say.library.tellings(say.library.resolve("last"))) >= 1

@@ -32,7 +32,7 @@ class LibraryScreen(PlaceScreen):
 ## The library
 
 - Write to **search**: every word of every story is found. **/** goes to the search line.
-- **Enter** opens, **f** keeps as favourite, **v** shows only favourites, **s** sorts
+- **Enter** opens, **f** keeps as favorite, **v** shows only favorites, **s** sorts
 - **d** puts a story away, **u** brings it back; **i** gives it another title
 - **Space** marks several, **e** exports them (or the one under the cursor)
 - **p** tells the story again, word for word; **t** shows all its tellings
@@ -45,7 +45,7 @@ class LibraryScreen(PlaceScreen):
         Binding("d,delete", "put_away", "Put away"),
         Binding("u", "bring_back", "Bring back"),
         Binding("s", "sort", "Sort"),
-        Binding("v", "favorites", "Favourites"),
+        Binding("v", "favorites", "Favorites"),
         Binding("i", "rename", "Title"),
         Binding("space", "mark", "Mark", key_display="Space"),
         Binding("p", "replay", "Replay"),

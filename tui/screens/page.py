@@ -67,7 +67,7 @@ class PageScreen(PlaceScreen):
 
 **Space** pauses and goes on, **Esc** stops at once. Then:
 
-- **r** tells it anew, **c** tells on, **f** keeps it among your favourites
+- **r** tells it anew, **c** tells on, **f** keeps it among your favorites
 - **b** chooses a sentence and tells differently from there
 - **n** lets you choose the next words yourself
 - **t** shows all tellings of this story, **e** exports it
