@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import math
 import random
 import re
 import time
@@ -101,7 +102,7 @@ def bits_per_byte(engine: Engine, documents: Sequence[Document], size: int) -> f
             nats += _nats(logits, padded[:, column], counted)
             if column < padded.shape[1] - 1:
                 logits = engine.decode(padded[:, column].tolist())
-    return nats / np.log(2) / size
+    return nats / math.log(2) / size
 
 
 def reference_bits_per_byte(
@@ -115,7 +116,7 @@ def reference_bits_per_byte(
             counted = slice(document.first - 1, len(document.tokens) - 1)
             targets = told[document.first : len(document.tokens)]
             nats += _nats(row[counted], targets, np.ones(len(targets), bool))
-    return nats / np.log(2) / size
+    return nats / math.log(2) / size
 
 
 def _groups(documents: Sequence[Document]) -> Iterator[tuple[list[Document], NDArray[np.int64]]]:

@@ -74,7 +74,7 @@ class Proof:
 
     @property
     def failed(self) -> list[Check]:
-        return [check for check in self.checks if check.passed is False]
+        return [c for c in self.checks if c.passed is not None and not c.passed]
 
     def table(self) -> str:
         marks = {True: "ok", False: "FAILED", None: ""}
@@ -145,7 +145,7 @@ def prove(
             f"bits per byte, {text_name}",
             f"{before:.4f} → {after:.4f} ({loss:+.2%})",
             f"≤ +{limits.bits:.2%}",
-            loss <= limits.bits,
+            bool(loss <= limits.bits),
         )
     )
 
