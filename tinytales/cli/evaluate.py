@@ -77,7 +77,8 @@ def _checkpoint(folder: Path, documents: dict[str, list[str]]) -> dict[str, Scor
     from tinytales.train.evaluate import score_documents
 
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    return score_documents(load_model(folder), tokenizer, documents)
+    scores: dict[str, Score] = score_documents(load_model(folder), tokenizer, documents)
+    return scores
 
 
 def _bundle(path: Path | None, documents: dict[str, list[str]]) -> dict[str, Score]:
@@ -161,7 +162,8 @@ def _training(path: Path) -> Iterable[tuple[str, str]]:
     from tinytales.train.memorization import training_stories
 
     if path.is_dir():
-        return training_stories(PreparedCorpus(path))
+        stories: Iterable[tuple[str, str]] = training_stories(PreparedCorpus(path))
+        return stories
     return [(source, t) for source, texts in read_documents(path).items() for t in texts]
 
 
