@@ -189,7 +189,8 @@ def one_start(options: argparse.Namespace) -> dict[str, float]:
 
 def start_inside(options: argparse.Namespace) -> None:
     """The command line as it is, with an app that notes when things are on the screen."""
-    from tinytales.cli import main as command_line
+    import runpy
+
     from tinytales.tui import app as module
     from tinytales.tui.widgets.storyview import StoryView
 
@@ -221,7 +222,8 @@ def start_inside(options: argparse.Namespace) -> None:
 
     StoryView.show = noting  # type: ignore[method-assign]
     module.TinytalesApp = Noting  # type: ignore[misc]
-    command_line.run(["app", *(["--model", str(options.model)] if options.model else [])])
+    sys.argv = ["tinytales", "app", *(["--model", str(options.model)] if options.model else [])]
+    runpy.run_module("tinytales", run_name="__main__")
 
 
 # -- stream ----------------------------------------------------------------------------------------

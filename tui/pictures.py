@@ -3,7 +3,7 @@
     python -m tinytales.tui.pictures docs/pictures          with the shipped voice
     python -m tinytales.tui.pictures docs/pictures --rehearse  with originals instead
 
-The same seed, the same wishes, a frozen clock: the same pictures, until the app or the voice change.
+The same seed, the same wishes, a frozen clock: the same pictures, until app or voice change.
 """
 
 from __future__ import annotations
