@@ -3,7 +3,7 @@
     graph = build_graph(checkpoint, weights)      # weights: name -> float32 or Quantized
     onnx.save(graph, path)
 
-Opset 21, and from `com.microsoft` (opset 1, in every onnxruntime since 1.22):
+Opset 21, and from `com.microsoft` (opset 1; made and tested with onnxruntime 1.32):
 
     MatMulNBits                    x · Wᵀ with W in 8 or 4 bits, block by block
     GatherBlockQuantized           rows of the same quantized table as embeddings
