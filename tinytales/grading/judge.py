@@ -284,8 +284,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def backoff(tries: int, dice: random.Random) -> float:
-    """Seconds before try number `tries` + 1: 1, 2, 4 … 30, with full jitter in the upper half."""
-    longest = min(30.0, 2.0 ** (tries - 1))
+    """Seconds before try number `tries` + 1: up to 0.5, 1, 2 … 30, jittered in the upper half."""
+    longest = min(30.0, 0.5 * 2.0 ** (tries - 1))
     return longest * dice.uniform(0.5, 1.0)
 
 
