@@ -368,9 +368,13 @@ async def test_a_duel_is_blind_counted_and_revealed(make_app, until, monkeypatch
         await until(lambda: duel.ready and not duel.decided)
         await pilot.click("#pick0")
         await until(lambda: sum(app.shelf.duels()[winner.digest]) == 4)
+        await pilot.press("n")
+        await until(lambda: duel.ready and not duel.decided)
+        await pilot.click("#even")
+        await until(lambda: sum(app.shelf.duels()[winner.digest]) == 5)
         await pilot.press("escape")
         assert app.screen.PLACE == "voices"
-        await until(lambda: "even" in str(app.screen.query_one("#voices").get_row_at(0)))
+        await until(lambda: " of 5" in str(app.screen.query_one("#voices").get_row_at(0)))
 
 
 # -- the grown-ups' corner -------------------------------------------------------------------------

@@ -83,6 +83,7 @@ async def telling(pilot, until):
     page.reading.shown = end
     page.reading.lit = (page.reading.text.rindex(" ", 0, end) + 1, end)
     page.view.end("")
+    page.view.follows = True
     page._enter("telling")
     page._timer.pause()
     page._show()

@@ -56,12 +56,14 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
             with Horizontal(classes="buttons"):
                 yield Button("1  The first", id="pick0", variant="primary", compact=True)
                 yield Button("2  The second", id="pick1", variant="primary", compact=True)
-                yield Button("=  They are even", id="even", compact=True)
-                yield Button("n  Another round", id="again", compact=True)
+                yield Button("=  Even", id="even", compact=True)
+                yield Button("n  Again", id="again", compact=True)
         yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one("#side0").focus()
+        for view in self.query(StoryView):
+            view.follows = False
         self._tell()
 
     @work(exclusive=True, group="duel")
@@ -83,7 +85,7 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
                 return
             view = self.query_one(f"#side{number}", StoryView)
             view.show(text, len(text))
-            view.scroll_to(y=0, animate=False)
+            view.to_start()
         self.query_one("#question", Label).update("Which story is better?")
         self.ready = True
 

@@ -78,7 +78,8 @@ class LibraryScreen(PlaceScreen):
         return self.query_one(StoryList)
 
     def on_mount(self) -> None:
-        self.query_one("#preview").can_focus = False
+        preview = self.query_one("#preview", StoryView)
+        preview.can_focus, preview.follows = False, False
         self.stories.when = self.tales.shelf.when
         self.stories.focus()
 
@@ -140,7 +141,7 @@ class LibraryScreen(PlaceScreen):
             return
         preview.clear(entry.title, story.prompt.words)
         preview.show(story.text, len(story.text))
-        preview.scroll_to(y=0, animate=False)
+        preview.to_start()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted:

@@ -155,6 +155,7 @@ class PageScreen(PlaceScreen):
         self.story, self.favorite, self._title = None, False, ""
         self._kept_to, self._keeping = 0, None
         self.reading = Reading(self.tales.pace)
+        self.view.follows = True
         self.view.clear(wishes=order.prompt.words)
         self._live = self.tales.start_telling(order)
         if self.tales.settings.read_aloud:
@@ -169,10 +170,11 @@ class PageScreen(PlaceScreen):
         self.reading = Reading(self.tales.pace)
         self.reading.feed(story.text)
         self.reading.show_all()
+        self.view.follows = False
         self.view.clear(self._title, story.prompt.words)
         self._show()
         self.view.end(ENDINGS[story.finish])
-        self.view.scroll_to(y=0, animate=False)
+        self.view.to_start()
         self._enter("resting")
 
     def _put_away(self) -> None:
@@ -385,9 +387,10 @@ class PageScreen(PlaceScreen):
     def action_read_again(self) -> None:
         """Show the story word by word from its beginning."""
         self.reading.restart()
+        self.view.follows = True
         self.view.end("")
         self._show()
-        self.view.scroll_to(y=0, animate=False)
+        self.view.to_start()
         self._enter("telling")
 
     def action_stop(self) -> None:

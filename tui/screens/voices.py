@@ -64,7 +64,7 @@ Each voice is a tiny model that lives on this machine.
         table: DataTable[str] = self.query_one(DataTable)
         for key, label in (
             ("now", " "), ("name", "Voice"), ("size", "Size"), ("kind", "Weights"),
-            ("speed", "Tokens/s"), ("memory", "Memory"), ("duels", "Duels"), ("origin", "From"),
+            ("speed", "Tokens/s"), ("memory", "Memory"), ("duels", "Won"), ("origin", "From"),
         ):  # fmt: skip
             table.add_column(label, key=key)
         table.focus()
@@ -95,7 +95,7 @@ Each voice is a tiny model that lives on this machine.
                 voice.quantization or "–",
                 f"{speed['tokens_per_second']:,.0f}" if "tokens_per_second" in speed else "–",
                 megabytes(speed.get("memory", 0)),
-                f"{won} won, {lost} lost, {drawn} even" if won + lost + drawn else "–",
+                f"{won} of {won + lost + drawn}" if won + lost + drawn else "–",
                 voice.origin,
                 key=str(number),
             )

@@ -88,6 +88,7 @@ there.
         background: $page;
         color: $ink;
         scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
         overflow-x: hidden;
     }
     StoryView > .storyview--title { color: $primary; text-style: bold; }
@@ -106,6 +107,7 @@ there.
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.follows = True  # a story that is being told; a told one is opened at its beginning
         self.text = ""
         self.shown = 0
         self.title = ""
@@ -132,7 +134,7 @@ there.
         )
         self._forget_wrapping()
         self._fit()
-        self.scroll_to(y=0, animate=False)
+        self.to_start()
         self.refresh()
 
     def entitle(self, title: str) -> None:
@@ -186,7 +188,11 @@ there.
     @property
     def at_end(self) -> bool:
         """Is the newest line in sight? Then the page follows the story."""
-        return self.scroll_target_y >= self.max_scroll_y - 1
+        return self.follows and self.scroll_target_y >= self.max_scroll_y - 1
+
+    def to_start(self) -> None:
+        """To the title, at once."""
+        self.scroll_to(y=0, animate=False, force=True)
 
     def to_end(self) -> None:
         """To the newest line, at once: a later page-up must not be overtaken."""
