@@ -1,8 +1,8 @@
 """Muon for the matrices, AdamW for the rest, and one schedule for both.
 
 Muon (Jordan et al. 2024) orthogonalizes each matrix's momentum, so that no direction of a weight is
-left behind; on few texts it needs about half the tokens of AdamW (docs/results.md). Its steps are
-scaled to AdamW's size (Liu et al. 2025), so that one learning rate and one weight decay make sense.
+left behind; docs/results.md compares it with AdamW. Its steps are scaled to AdamW's size (Liu et
+al. 2025), so that one learning rate and one weight decay make sense.
 
 The schedule is warm-up, stable, decay (Hu et al. 2024): a run can be prolonged at will, and decays
 when it is asked to.
