@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
 import time
@@ -427,11 +428,14 @@ def create_app(teller: Storyteller, *, any_host: bool = False) -> Starlette:
         texts = [""] * (len(order.prompts) * order.stories_each)
         finishes: list[str | None] = [None] * len(texts)
         told = 0
-        async with aclosing(desk.tell(order, request.is_disconnected)) as pieces:
-            async for index, text, finish, tokens in pieces:
-                texts[index] += text
-                finishes[index] = finish
-                told += tokens
+        try:
+            async with aclosing(desk.tell(order, request.is_disconnected)) as pieces:
+                async for index, text, finish, tokens in pieces:
+                    texts[index] += text
+                    finishes[index] = finish
+                    told += tokens
+        except Exception as error:  # if it went on to uvicorn, that would hang up on the client
+            raise _as_api_error(error) from error
         choices = [
             _choice(order, index, text, finish, part=False)
             for index, (text, finish) in enumerate(zip(texts, finishes, strict=True))
@@ -570,6 +574,7 @@ def _as_api_error(error: Exception) -> ApiError:
         if isinstance(error, UsageError):
             return ApiError(said)
         return ApiError(said, status=500, kind="server_error")
+    logging.getLogger("uvicorn.error").error("the storyteller failed", exc_info=error)
     return ApiError("the storyteller failed", status=500, kind="server_error")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -373,6 +375,28 @@ def test_an_engine_that_fails_is_an_error_and_the_next_story_is_told(serve: Any)
     with pytest.raises(openai.APIError, match="failed"):
         list(served.client.completions.create(model="slow", prompt="boom", stream=True))
     assert served.client.completions.create(model="slow", prompt="hm").choices[0].text
+
+
+def test_an_engine_that_fails_does_not_hang_up_on_its_client(
+    serve: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve(Slow())
+    log = logging.getLogger("uvicorn.error")  # uvicorn lets nothing of it reach the root
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
+    monkeypatch.setattr(log, "disabled", False)
+    caplog.set_level(logging.ERROR, "uvicorn.error")
+    line = http.client.HTTPConnection(*served.socket.getsockname())
+    for prompt, status in [("boom", 500), ("boom", 500), ("hm", 200)]:
+        line.request(
+            "POST", "/v1/completions", json.dumps({"model": "slow", "prompt": prompt}),
+            {"Content-Type": "application/json"},
+        )  # fmt: skip
+        answer = line.getresponse()
+        answer.read()
+        assert answer.status == status
+        time.sleep(0.2)  # a server that hangs up after its answer has done so by now
+    assert "the engine fell over" in caplog.text  # the client is not told, the owner is
+    line.close()
 
 
 def test_too_many_in_the_queue_are_asked_to_come_back(
