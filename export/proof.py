@@ -242,7 +242,7 @@ def sampled_stories(subject: Subject, openings: Sequence[str], each: int = 10) -
     for number, opening in enumerate(openings):
         prompt = [end, *bundle.encode(opening)]
         samplers = [
-            Sampler(Sampling(temperature=1.0, seed=number), stream=row) for row in range(each)
+            Sampler(Sampling(temperature=1.0, seed=number * each + row)) for row in range(each)
         ]
         logits = engine.prefill(prompt, batch=each)
         for _ in range(min(200, engine.context_length - len(prompt))):

@@ -99,12 +99,11 @@ def draw_seed() -> int:
 class Sampler:
     """Picks the tokens of one story. `told` grows with every pick."""
 
-    def __init__(self, sampling: Sampling, *, stream: int = 0) -> None:
-        """`stream` tells the stories of one batch apart: same seed, different story."""
+    def __init__(self, sampling: Sampling) -> None:
         if sampling.seed is None:
             raise UsageError("a sampler needs a seed", hint="set Sampling(seed=…)")
         self.sampling = sampling
-        self.random = np.random.Generator(np.random.PCG64([sampling.seed, stream]))
+        self.random = np.random.Generator(np.random.PCG64(sampling.seed))
         self.told: list[int] = []
 
     def pick(self, logits: NDArray[np.float32], bias: Mapping[int, float] | None = None) -> int:
