@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from tinytales.library import FILE, Library
 from tinytales.prompt import StoryPrompt
@@ -103,7 +103,9 @@ async def picking(pilot, until):
     await told(pilot, until)
     await pilot.press("n")
     await until(lambda: pilot.app.page.query_one("#choices")._offers)
-    await pilot.pause()
+    await pilot.pause(0.2)
+    pilot.app.page.view.scroll_end(animate=False, immediate=True)
+    await pilot.pause(0.1)
 
 
 async def tellings(pilot, until):
@@ -172,12 +174,19 @@ LOOKS = [
 async def stand_still(scene: Any, until: Any, pilot: Any) -> None:
     """Go to the scene, and let nothing move any more."""
     await until(lambda: pilot.app.teller is not None)
+    await until(lambda: "tells" in str(pilot.app.screen.query_one(".voice", Static).content))
+    await pilot.pause()
     await scene(pilot, until)
     await pilot.pause()
     for field in pilot.app.screen.query(Input):
         field.cursor_blink = False
+        field._cursor_visible = True
     pilot.app.clear_notifications()
-    await pilot.pause()
+    seen: list[str] = []
+    while len(seen) < 3 or len(set(seen[-3:])) > 1:  # what scrolls or loads has come to rest
+        await pilot.pause(0.05)
+        seen.append(pilot.app.export_screenshot())
+        assert len(seen) < 200, "the screen never stands still"
 
 
 @pytest.mark.parametrize(
