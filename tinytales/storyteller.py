@@ -294,7 +294,7 @@ class _Tale:
     def step(self, logits: NDArray[np.float32]) -> int | None:
         if self.finish is not None:
             return None
-        token = self._sampler.pick(logits, self._bias())
+        token = self._sampler.pick(logits, self._bias(bool(logits.argmax() == self._end)))
         if self._at_sentence_end(token):
             if self._closed():
                 return None
@@ -333,7 +333,7 @@ class _Tale:
             created=self.created,
         )
 
-    def _bias(self) -> dict[int, float]:
+    def _bias(self, wants_end: bool) -> dict[int, float]:
         bias = dict(self._never)
         if self._refused and not self._pending:
             bias |= dict.fromkeys(self._refused, -np.inf)
@@ -341,7 +341,7 @@ class _Tale:
             bias[self._end] = -np.inf  # not an empty story
         if self._help.missing:
             bias |= self._help.bias(self._pending_text, self._word_begun())
-            if self._help.holds_end:
+            if self._help.holds_end(wants_end):
                 bias[self._end] = -np.inf
         return bias
 
