@@ -1,4 +1,4 @@
-"""Help for asked-for words: raise them gently while they are not told, and hold the end back a little.
+"""Help for asked-for words: raise them gently while they are not told, hold the end back a little.
 
 A tiny model forgets most of the words it was asked for. While a word is missing, the tokens that
 would spell it are raised, more with every sentence; they stay the model's to place, since a raise
