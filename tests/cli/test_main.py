@@ -157,3 +157,16 @@ def test_without_a_terminal_bare_tinytales_tells_a_story(
     done = tinytales(stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "dumb"})
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) > 20
+
+
+def test_what_is_left_out_is_as_in_the_settings(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tinytales import settings
+
+    settings.save(settings.Settings(temperature=0.0, safety="careful", model=str(tiny_bundle)))
+    assert run(["tell", "--max-words", "5", "--top-p", "0.5", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["sampling"]["temperature"] == 0
+    assert record["sampling"]["top_p"] == 0.5
+    assert record["safety"] == "careful"

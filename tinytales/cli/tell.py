@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from tinytales.prompt import StoryPrompt
-    from tinytales.sampling import Sampling
+    from tinytales.story import Story
+    from tinytales.storyteller import Telling
 
 app = typer.Typer(add_completion=False)
 
@@ -37,20 +37,22 @@ def tell(
     sentence: Annotated[str, typer.Option(help="A sentence that the story should tell.")] = "",
     seed: Annotated[int | None, typer.Option(help="Same seed, same story.")] = None,
     temperature: Annotated[
-        float, typer.Option(help="0 is the safest story, 1 a wilder one.")
-    ] = 0.8,
+        float | None, typer.Option(help="0 is the safest story, 1 a wilder one.")
+    ] = None,
     top_p: Annotated[
-        float, typer.Option(help="Keep the likeliest tokens up to this share.")
-    ] = 0.95,
-    top_k: Annotated[int, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")] = 0,
+        float | None, typer.Option(help="Keep the likeliest tokens up to this share.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")
+    ] = None,
     min_p: Annotated[
-        float, typer.Option(help="Drop tokens below this share of the likeliest.")
-    ] = 0.02,
+        float | None, typer.Option(help="Drop tokens below this share of the likeliest.")
+    ] = None,
     max_words: Annotated[
         int | None, typer.Option(help="End with the first whole sentence after so many words.")
     ] = None,
-    word_help: Annotated[bool, typer.Option(help="Gently raise asked-for words.")] = True,
-    safety: Annotated[str, typer.Option(help="gentle, careful or off.")] = "gentle",
+    word_help: Annotated[bool | None, typer.Option(help="Gently raise asked-for words.")] = None,
+    safety: Annotated[str | None, typer.Option(help="gentle, careful or off.")] = None,
     model: Annotated[
         Path | None, typer.Option(help="A bundle folder; default: the shipped one.")
     ] = None,
@@ -61,10 +63,14 @@ def tell(
     ] = False,
     stream: Annotated[bool, typer.Option(help="Print sentences as they come.")] = True,
 ) -> None:
-    """Tell one story."""
+    """Tell one story. What is left out is as in the settings (see the app's grown-ups' corner)."""
+    from dataclasses import replace
+
+    from tinytales import settings
     from tinytales.errors import UsageError
     from tinytales.prompt import StoryPrompt
-    from tinytales.sampling import Sampling
+    from tinytales.safety import Safety
+    from tinytales.storyteller import Storyteller
 
     if opening == "-":
         opening = sys.stdin.buffer.read().decode("utf-8", "replace")
@@ -72,63 +78,27 @@ def tell(
         raise UsageError(
             f"--max-words {max_words} leaves no story", hint="choose at least 1, or leave it out"
         )
-    tell_story(
-        StoryPrompt(words.split(","), sentence, feature or (), summary, opening),
-        Sampling(
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            max_words=max_words or 0,
-            word_help=word_help,
-            seed=seed,
-        ),
-        model=model,
-        threads=threads,
-        safety=safety,
-        save=save,
-        as_json=as_json,
-        stream=stream,
-    )
-
-
-def tell_story(
-    prompt: StoryPrompt | None = None,
-    sampling: Sampling | None = None,
-    *,
-    model: Path | None = None,
-    threads: int | None = None,
-    safety: str = "gentle",
-    save: bool = False,
-    as_json: bool = False,
-    stream: bool = True,
-) -> None:
-    """Open the bundle, tell, print; what bare `tinytales` does without a terminal."""
-    from tinytales.safety import Safety
-    from tinytales.storyteller import Storyteller
-
-    out = sys.stdout
-    with Storyteller.open(model, threads=threads, safety=Safety(safety)) as teller:
-        telling = teller.stream(prompt, sampling)
-        try:
-            for sentence in telling:
-                if stream and not as_json:
-                    out.write(sentence)
-                    out.flush()
-        except KeyboardInterrupt:
-            telling.cancel()
-            if stream and not as_json:
-                out.write("\n")
-            raise
-        story = telling.story
+    kept = settings.load()
+    asked: dict[str, Any] = {
+        "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p,
+        "max_words": max_words, "word_help": word_help,
+    }  # fmt: skip
+    sampling = replace(kept.sampling(seed), **{k: v for k, v in asked.items() if v is not None})
+    prompt = StoryPrompt(words.split(","), sentence, ",".join(feature or ()), summary, opening)
+    with Storyteller.open(
+        model or kept.model or None,
+        threads=threads or kept.threads or None,
+        safety=Safety(kept.safety if safety is None else safety),
+    ) as teller:
+        story = _print(teller.stream(prompt, sampling), stream=stream and not as_json)
     if as_json:
-        out.write(json.dumps(story.to_dict(), ensure_ascii=False) + "\n")
-    else:
-        out.write("\n" if stream else story.text + "\n")
-    out.flush()
+        print(json.dumps(story.to_dict(), ensure_ascii=False))
+    elif not stream:
+        print(story.text)
+    sys.stdout.flush()
     note = {
         "context": "the model's memory was full: the story ends with a whole sentence",
-        "length": "ended at --max-words",
+        "length": "it ended at the number of words that was asked for",
         "unsafe": "no gentle way on was found: the story ends here",
     }.get(story.finish)
     if note:
@@ -140,3 +110,17 @@ def tell_story(
             if library.note:
                 print(f"note: {library.note}", file=sys.stderr)
             print(f"saved as {library.add(story)}", file=sys.stderr)
+
+
+def _print(telling: Telling, stream: bool) -> Story:
+    """Tell it all, sentence by sentence on stdout if `stream`; Ctrl-C ends the line first."""
+    try:
+        for sentence in telling:
+            if stream:
+                sys.stdout.write(sentence)
+                sys.stdout.flush()
+    finally:
+        telling.cancel()
+        if stream:
+            sys.stdout.write("\n")
+    return telling.story
