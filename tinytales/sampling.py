@@ -40,6 +40,7 @@ class Sampling:
         loop_guard: no run of twelve tokens is told a third time.
         max_words: end with the first whole sentence after so many words; 0 leaves it to the model.
         word_help: gently raise asked-for words that are not told yet.
+        name_help: lower names that nobody was introduced by, so that heroes keep theirs.
         seed: same seed, same story; None draws one.
 
     Raises:
@@ -54,6 +55,7 @@ class Sampling:
     loop_guard: bool = True
     max_words: int = 0
     word_help: bool = True
+    name_help: bool = True
     seed: int | None = None
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 from tinytales.bundle import Bundle
 from tinytales.engine import Engine, open_engine
 from tinytales.errors import PromptError, UsageError
+from tinytales.namehelp import NameHelp, NameTokens
 from tinytales.pieces import Pieces, TextStream
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampler, Sampling, draw_seed
@@ -59,6 +60,7 @@ class Storyteller:
         self.engine = engine
         self.safety = Safety() if safety is None else safety
         self.pieces = Pieces(bundle.tokenizer, bundle.manifest.shape.vocab_size)
+        self.name_tokens = NameTokens(self.pieces)
         self._turn = threading.Lock()
 
     @classmethod
@@ -287,14 +289,21 @@ class _Tale:
         self._stream = TextStream()
         self._end = teller.bundle.manifest.end_of_text
         self._help = WordHelp(prompt.words if sampling.word_help else (), teller.bundle.encode)
+        asked = " ".join((*prompt.words, prompt.sentence, prompt.summary))
+        self._names = NameHelp(teller.name_tokens, asked) if sampling.name_help else None
         if prompt.opening:
             self._help.told(prompt.opening)
+            if self._names is not None:
+                self._names.told(prompt.opening)
         self._never = {token: -np.inf for token in teller.pieces.silent if token != self._end}
 
     def step(self, logits: NDArray[np.float32]) -> int | None:
         if self.finish is not None:
             return None
-        token = self._sampler.pick(logits, self._bias(bool(logits.argmax() == self._end)))
+        bias = self._bias(wants_end=bool(logits.argmax() == self._end))
+        if self._names is not None:
+            logits = self._names.lower(logits, self._pending_text)
+        token = self._sampler.pick(logits, bias)
         if self._at_sentence_end(token):
             if self._closed():
                 return None
@@ -378,6 +387,8 @@ class _Tale:
         self.kept += self._pending
         if self._pending_text.strip():
             self._help.told(self._pending_text)
+            if self._names is not None:
+                self._names.told(self._pending_text)
         self._pending, self._pending_text, self._refused = [], "", []
         limit = self.sampling.max_words
         room = self.teller.engine.context_length - self._prompt_tokens - len(self.kept)

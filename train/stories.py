@@ -48,7 +48,9 @@ def ask_and_tell(
     stories = []
     for number in range(count):
         words = wordlists.draw(dice)
-        sampling = Sampling(temperature=0.8, seed=seed + number, word_help=help_words)
+        sampling = Sampling(
+            temperature=0.8, seed=seed + number, word_help=help_words, name_help=help_words
+        )
         stories.append(teller.tell(StoryPrompt(words=words), sampling))
     return stories
 

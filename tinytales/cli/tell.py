@@ -52,6 +52,7 @@ def tell(
         int | None, typer.Option(help="End with the first whole sentence after so many words.")
     ] = None,
     word_help: Annotated[bool | None, typer.Option(help="Gently raise asked-for words.")] = None,
+    name_help: Annotated[bool | None, typer.Option(help="Let heroes keep their names.")] = None,
     safety: Annotated[str | None, typer.Option(help="gentle, careful or off.")] = None,
     model: Annotated[
         Path | None, typer.Option(help="A bundle folder; default: the shipped one.")
@@ -81,7 +82,7 @@ def tell(
     kept = settings.load()
     asked: dict[str, Any] = {
         "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p,
-        "max_words": max_words, "word_help": word_help,
+        "max_words": max_words, "word_help": word_help, "name_help": name_help,
     }  # fmt: skip
     sampling = replace(kept.sampling(seed), **{k: v for k, v in asked.items() if v is not None})
     prompt = StoryPrompt(words.split(","), sentence, ",".join(feature or ()), summary, opening)

@@ -23,8 +23,9 @@ from tinytales.story import Story
 
 COMPLETIONS = 10
 PURE = Sampling(
-    temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, loop_guard=False, word_help=False, seed=1
-)
+    temperature=1.0, top_k=0, top_p=1.0, min_p=0.0,
+    loop_guard=False, word_help=False, name_help=False, seed=1,
+)  # fmt: skip
 
 
 def beginnings() -> tuple[str, ...]:
