@@ -61,6 +61,12 @@ Entries: TypeAlias = list[Entry]
 Ids: TypeAlias = str | Iterable[str]
 
 
+def _mend(path: Path) -> str:
+    from tinytales.salvage import salvage  # hardly ever needed
+
+    return salvage(path)
+
+
 class Library:
     """An open library; a context manager; safe to share between threads.
 
@@ -78,7 +84,7 @@ class Library:
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._closed = False
-        self._address, self.note = prepare(self.path)
+        self._address, self.note = prepare(self.path, _mend)
 
     # -- saving ----------------------------------------------------------------------------------
 

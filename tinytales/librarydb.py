@@ -1,7 +1,7 @@
 """The library's file: its tables, how it is opened, what SQLite's errors mean.
 
 Opening looks before it touches: a file of a newer tinytales or of another program is left as it is,
-a damaged one is handed to `salvage`, one that may only be read is read. Only `library` and
+a damaged one is handed to be mended, one that may only be read is read. Only `library` and
 `salvage` import this.
 """
 
@@ -15,7 +15,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -100,9 +100,10 @@ MIGRATIONS: dict[str, str] = {
 }
 
 
-def prepare(path: Path) -> tuple[str, str]:
+def prepare(path: Path, mend: Callable[[Path], str]) -> tuple[str, str]:
     """Make the library at `path` ready to be used: create it, bring it up to date, mend it.
 
+    `mend` saves what can be read of a damaged file into a fresh one, and says what it could not.
     Returns (address, note): what `connect` takes, and what went wrong without stopping it.
 
     Raises:
@@ -118,9 +119,7 @@ def prepare(path: Path) -> tuple[str, str]:
             bring_up_to_date(path)
         except sqlite3.Error as error:
             if is_damage(error):
-                from tinytales.salvage import salvage
-
-                return str(path), salvage(path)
+                return str(path), mend(path)
             if path.is_file() and path.stat().st_size and cannot_write(error):
                 return _read_only(path, f"can only be read ({error})")
             raise
