@@ -24,6 +24,7 @@ import numpy as np
 from tinytales.bundle import Bundle
 from tinytales.engine import Engine, open_engine
 from tinytales.errors import PromptError, UsageError
+from tinytales.lexicon import WORD, invented_words
 from tinytales.namehelp import NameHelp, NameTokens
 from tinytales.pieces import Pieces, TextStream
 from tinytales.prompt import StoryPrompt
@@ -43,6 +44,8 @@ ROOM_FOR_STORY = 48
 CLOSING_TOKENS = 40
 #: A sentence longer than this never ends; it is told again, like an unkind one.
 LONGEST_SENTENCE = 120
+#: How often a sentence is told again for an invented word; after that it may stand.
+SPELLING_TRIES = 3
 #: How often one sentence is told again before the story stops there.
 MOST_TRIES = 12
 
@@ -376,7 +379,7 @@ class _Tale:
         """Check and release the pending sentence. True if the telling stops or steps back here."""
         told = self.text + self._pending_text
         open_at = len(whole_sentences(self.text))
-        if self.teller.safety.check(told[open_at:]) is not None:
+        if self.teller.safety.check(told[open_at:]) is not None or self._invented():
             self._take_back()
             return True
         if not self.text:
@@ -397,6 +400,13 @@ class _Tale:
         elif room < CLOSING_TOKENS:
             self.stop("context")
         return self.finish is not None
+
+    def _invented(self) -> bool:
+        """Does the pending sentence hold a word that does not exist, and nobody asked for?"""
+        if not self.sampling.word_help or len(self._refused) >= SPELLING_TRIES:
+            return False
+        asked = (*self.prompt.words, *WORD.findall(f"{self.prompt.summary} {self.text}"))
+        return bool(invented_words(self._pending_text, asked))
 
     def _take_back(self) -> None:
         """The pending sentence is not told; another is tried, or the story stops before it."""

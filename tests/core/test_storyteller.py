@@ -18,7 +18,7 @@ from tinytales.sentences import ends_sentence
 from tinytales.storyteller import Storyteller
 
 END = 0
-WORDS = "One day a fox ran home . and slept gun kite é".split()
+WORDS = "One day a fox ran home . and slept gun kite é lartern".split()
 
 
 class ScriptedEngine:
@@ -191,7 +191,7 @@ def test_a_sentence_without_end_cannot_fill_the_memory() -> None:
     bundle = ScriptedBundle()
     start = 1 + len(bundle.encode("Story:\n"))
     fox = recite(bundle, "One fox ran .", start)
-    words = [bundle.id(w) for w in WORDS if w not in (".", "gun")]
+    words = [bundle.id(w) for w in WORDS if w not in (".", "gun", "lartern")]
 
     def script(told: list[int]) -> int:
         return fox(told) if len(told) < start + 4 else words[len(told) ** 2 % len(words)]
@@ -287,3 +287,19 @@ def test_next_words_are_different_words() -> None:
 
     choice = Storyteller(bundle, Choice(bundle, lambda told: END), Safety())  # type: ignore[arg-type]
     assert choice.next_words("One day a", 3) == ["fox", "kite", "home"]
+
+
+def test_a_sentence_with_an_invented_word_is_told_again_unless_it_was_asked_for() -> None:
+    bundle = ScriptedBundle()
+    start = 1 + len(bundle.encode("Story:\n"))
+    odd, plain = recite(bundle, "fox ran lartern .", start), recite(bundle, "a fox ran .", start)
+    first = bundle.id("fox")
+
+    def script(told: list[int]) -> int:
+        return odd(told) if len(told) == start or told[start] == first else plain(told)
+
+    told_again = teller(script, bundle).tell(sampling=GREEDY).text
+    assert "lartern" not in told_again
+    assert told_again.endswith("fox ran.")
+    pure = Sampling(temperature=0, seed=1, word_help=False)
+    assert teller(script, bundle).tell(sampling=pure).text == "fox ran lartern."
