@@ -7,13 +7,15 @@ into the next ones, so that a story is never without its header; documents are d
 replacement, sources are mixed by weight. What comes next depends on the seed and a counter for each
 source, which is all that a checkpoint has to remember.
 
-The header is a wish, not a story: it is read, and counts nothing in the loss.
+What each target counts in the loss goes with it (`target_weights`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,38 +57,108 @@ class PreparedCorpus:
                 for s in sources
             }
             self.vocab_size = int(self.about["vocab_size"])
-            self.story_line = self._encode_story_line()
+            self.header_tokens = HeaderTokens.of(Tokenizer.from_file(str(self.tokenizer_path)))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise TinytalesError(
                 f"{folder} is not a prepared corpus: {error}",
                 hint="make one: tinytales corpus build --out DIR",
             ) from error
 
-    def _encode_story_line(self) -> list[int]:
-        tokenizer = Tokenizer.from_file(str(self.tokenizer_path))
-        ids: list[int] = tokenizer.encode(STORY_LINE, add_special_tokens=False).ids
-        return ids
-
     @property
     def tokenizer_path(self) -> Path:
         return self.folder / "tokenizer.json"
 
 
-def without_headers(targets: NDArray[np.int64], story_line: list[int]) -> NDArray[np.int64]:
-    """`targets` of one row, with -100 (which counts nothing) wherever a header is foretold.
+@dataclass(frozen=True, slots=True)
+class HeaderTokens:
+    """How a tokenizer writes the header of a prompt, to find it again in a row of tokens."""
 
-    A header reaches from the end-of-text token to the line `Story:`.
+    story_line: list[int]
+    words_line: list[int]
+    comma: int
+    newline: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> HeaderTokens:
+        def encode(text: str) -> list[int]:
+            ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+            return ids
+
+        return cls(encode(STORY_LINE), encode("Words:"), encode(",")[-1], encode("\n")[-1])
+
+    def words(self, header: list[int]) -> list[list[int]]:
+        """The words that a header asks for, each as its tokens."""
+        start = find(header, self.words_line)
+        if start < 0:
+            return []
+        words: list[list[int]] = [[]]
+        for token in header[start + len(self.words_line) :]:
+            if token == self.newline:
+                break
+            if token == self.comma:
+                words.append([])
+            else:
+                words[-1].append(token)
+        return [word for word in words if word]
+
+
+def find(tokens: list[int], part: list[int]) -> int:
+    """Where `part` begins in `tokens`; -1 if nowhere."""
+    for at in range(len(tokens) - len(part) + 1):
+        if tokens[at] == part[0] and tokens[at : at + len(part)] == part:
+            return at
+    return -1
+
+
+def target_weights(
+    targets: NDArray[np.int64], header_tokens: HeaderTokens, wish: float
+) -> NDArray[np.float32]:
+    """How much each target of a row counts in the loss; `targets` and the result are [sequence].
+
+    A header (from the end-of-text token to the line `Story:`) is a wish, not a story: it is read,
+    and counts 0. Where a word that it asks for is told for the first time, that counts `wish`
+    times: such tokens are one in fifty, and learning to obey is learning to foretell them.
     """
-    size = len(story_line)
-    ends = np.flatnonzero(targets == story_line[-1])
-    for end in ends[ends >= size - 1]:
-        if targets[end - size + 1 : end + 1].tolist() != story_line:
+    weights = np.ones(len(targets), np.float32)
+    bounds = [-1, *np.flatnonzero(targets == 0).tolist(), len(targets)]
+    for before, end in pairwise(bounds):
+        document = targets[before + 1 : end].tolist()
+        size = find(document[:LONGEST_HEADER], header_tokens.story_line)
+        if size < 0:
             continue
-        ended = np.flatnonzero(targets[:end] == 0)
-        start = ended[-1] + 1 if len(ended) else 0
-        if end - start < LONGEST_HEADER:
-            targets[start : end + 1] = -100
-    return targets
+        size += len(header_tokens.story_line)
+        story = before + 1 + size
+        weights[before + 1 : story] = 0
+        for word in header_tokens.words(document[:size]):
+            at = find(document[size:], word)
+            if at >= 0:
+                weights[story + at : story + at + len(word)] = wish
+    return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a step.
+
+    Attributes:
+        tokens, targets: int64 [rows, sequence]; a target is the token after.
+        weights: float32 [rows, sequence], what each target counts in the loss.
+        total: the weights of all rows of the step, other processes' too.
+    """
+
+    tokens: Tensor
+    targets: Tensor
+    weights: Tensor
+    total: float
+
+    def chunk(self, parts: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Tokens, targets and weights of each of `parts` passes."""
+        return zip(
+            self.tokens.chunk(parts),
+            self.targets.chunk(parts),
+            self.weights.chunk(parts),
+            strict=True,
+        )
 
 
 class Batches:
@@ -99,8 +171,11 @@ class Batches:
         sequence: int,
         seed: int,
         counters: Mapping[str, int] | None = None,
+        wish: float = 1.0,
     ) -> None:
         """`weights` (empty: the corpus's own) mixes the sources; those left out rest.
+
+        `wish` is what a word that was asked for counts in the loss (`target_weights`).
 
         Raises:
             UsageError: an unknown source, or a text shorter than a row.
@@ -133,16 +208,13 @@ class Batches:
         self.counters: dict[str, int] = {name: 0 for name in corpus.tokens} | {"": 0}
         self.counters |= dict(counters or {})
         self._tokens = corpus.tokens
-        self._story_line = corpus.story_line
+        self._header_tokens = corpus.header_tokens
+        self._wish = wish
         self._sources = list(corpus.tokens)
         self._order: dict[str, tuple[int, NDArray[np.int64]]] = {}
 
-    def next(self, rows: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor, int]:
-        """The next `rows` rows; of them this process's share.
-
-        Returns tokens and targets, both int64 [rows / world, sequence], and how many targets count
-        in all rows together.
-        """
+    def next(self, rows: int, rank: int = 0, world: int = 1) -> Batch:
+        """The next `rows` rows; of them this process's share."""
         draw = np.random.default_rng([self.seed, self.counters[""]])
         self.counters[""] += rows
         taken = []
@@ -151,12 +223,15 @@ class Batches:
             start = self._start(name)
             taken.append(self._tokens[name][start : start + self.sequence + 1])
         tokens = np.stack(taken).astype(np.int64)
-        targets = np.stack([without_headers(row, self._story_line) for row in tokens[:, 1:].copy()])
+        weights = np.stack(
+            [target_weights(row[1:], self._header_tokens, self._wish) for row in tokens]
+        )
         mine = slice(rank, None, world)
-        return (
+        return Batch(
             torch.from_numpy(tokens[mine, :-1].copy()),
-            torch.from_numpy(targets[mine]),
-            int((targets != -100).sum()),
+            torch.from_numpy(tokens[mine, 1:].copy()),
+            torch.from_numpy(weights[mine]),
+            float(weights.sum()),
         )
 
     def _start(self, name: str) -> int:

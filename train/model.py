@@ -223,17 +223,23 @@ class Llama(nn.Module):
             x = layer(x, cos, sin)
         return self.model.norm(x)
 
-    def forward(self, tokens: Tensor, targets: Tensor | None = None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, targets: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Logits [batch, sequence, vocab], or with `targets` the mean loss in nats.
 
-        Targets of -100 do not count.
+        `weights` [batch, sequence] says what each target counts in the mean; without them all count
+        alike, but those of -100 nothing.
         """
         logits = F.linear(self.hidden(tokens), self.model.embed_tokens.weight)
         if targets is None:
             return logits
-        return F.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), ignore_index=-100
+        losses = F.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]).float(),
+            targets.reshape(-1),
+            reduction="mean" if weights is None else "none",
         )
+        return losses if weights is None else losses @ weights.reshape(-1) / weights.sum()
 
     @torch.no_grad()
     def generate(self, tokens: list[int], count: int, end: int = 0) -> list[int]:

@@ -32,6 +32,7 @@ class DataRecipe:
         accumulate: passes that a step is split into, where memory is short.
         final_weights: shares while the learning rate decays: the best texts last.
         final_sequence: tokens in a row then; 0 keeps `sequence`.
+        wish_weight: what a word that the header asks for counts in the loss where it is first told.
         dev: JSON Lines that are never trained on, for bits per byte.
     """
 
@@ -42,6 +43,7 @@ class DataRecipe:
     accumulate: int = 1
     final_weights: Mapping[str, float] = field(default_factory=dict)
     final_sequence: int = 0
+    wish_weight: float = 1.0
     dev: str = ""
 
 

@@ -77,7 +77,7 @@ class Trainer:
         self.dev = read_documents(Path(data.dev)) if data.dev else {}
         self.step, self.tokens, self.worked = 0, 0, 0.0
         self.final = False
-        self.batches = Batches(corpus, data.weights, data.sequence, run.seed)
+        self.batches = self._batches(final=False, counters={})
         self.loss = math.nan
         self._first_loss = math.nan
         self._stop: int | None = None
@@ -132,17 +132,14 @@ class Trainer:
         """One step of all optimizers; the mean loss over all processes and the gradient's norm."""
         data, run = self.recipe.data, self.recipe.run
         total = torch.zeros((), device=self.device)
-        tokens, targets, counted = self.batches.next(data.batch, self.rank, self.world)
-        parts = list(
-            zip(tokens.chunk(data.accumulate), targets.chunk(data.accumulate), strict=True)
-        )
-        for part, (read, foretold) in enumerate(parts):
-            waits = self.world > 1 and part < len(parts) - 1
-            # Every target of the step weighs the same, whichever pass or process it falls to.
-            share_of_step = int((foretold != -100).sum()) * self.world / counted
+        batch = self.batches.next(data.batch, self.rank, self.world)
+        for part, (tokens, targets, weights) in enumerate(batch.chunk(data.accumulate)):
+            waits = self.world > 1 and part < data.accumulate - 1
+            # A target counts the same in the step, whichever pass or process it falls to.
+            share_of_step = float(weights.sum()) * self.world / batch.total
             with self._forward.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
                 with autocast(self.device, run.precision):
-                    loss = self._forward(read.to(self.device), foretold.to(self.device))
+                    loss = self._forward(*(x.to(self.device) for x in (tokens, targets, weights)))
                 (loss * share_of_step).backward()
             total += loss.detach() * share_of_step
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
@@ -179,16 +176,17 @@ class Trainer:
             return
         self.final = True
         if data.final_weights or data.final_sequence:
-            self.batches = self._final_batches(self.batches.counters)
+            self.batches = self._batches(final=True, counters=self.batches.counters)
 
-    def _final_batches(self, counters: dict[str, int]) -> Batches:
+    def _batches(self, final: bool, counters: dict[str, int]) -> Batches:
         data = self.recipe.data
         return Batches(
             self.corpus,
-            data.final_weights or data.weights,
-            data.final_sequence or data.sequence,
+            (final and data.final_weights) or data.weights,
+            (final and data.final_sequence) or data.sequence,
             self.recipe.run.seed,
             counters,
+            data.wish_weight,
         )
 
     # -- measuring and saving ---------------------------------------------------------------------
@@ -308,12 +306,7 @@ class Trainer:
                 f"{folder} was saved by another kind of run: {error}",
                 hint="resume with the recipe of that run",
             ) from error
-        data, seed = self.recipe.data, self.recipe.run.seed
-        self.batches = (
-            self._final_batches(counters)
-            if self.final
-            else Batches(self.corpus, data.weights, data.sequence, seed, counters)
-        )
+        self.batches = self._batches(self.final, counters)
 
     # -- small parts ------------------------------------------------------------------------------
 
@@ -329,7 +322,9 @@ class Trainer:
                      self.batches.sequence), dtype=torch.int64, device=self.device,
                 )  # fmt: skip
                 with autocast(self.device, self.recipe.run.precision):
-                    compiled(tokens, tokens).backward()
+                    compiled(
+                        tokens, tokens, torch.ones_like(tokens, dtype=torch.float32)
+                    ).backward()
                 forward = compiled
             except Exception as error:  # no compiler, or one that fails: slower, not broken
                 reason = str(error).strip().splitlines()[0][:80] if str(error).strip() else ""

@@ -17,10 +17,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
 
 from tinytales.errors import TinytalesError, UsageError  # noqa: E402
 from tinytales.train import run  # noqa: E402
-from tinytales.train.data import Batches, PreparedCorpus, without_headers  # noqa: E402
+from tinytales.train.data import Batches, PreparedCorpus, target_weights  # noqa: E402
 from tinytales.train.fixture import build_tiny, tiny_recipe  # noqa: E402
 from tinytales.train.recipe import Recipe, from_table  # noqa: E402
 from tinytales.train.trainer import Trainer, list_checkpoints  # noqa: E402
@@ -92,8 +93,8 @@ def test_accumulation_changes_nothing_but_the_rounding(corpus: Path, tmp_path: P
         return weights(run.begin(recipe, tmp_path / str(parts))[0])
 
     whole, halves = final(1), final(2)
-    for name in whole:
-        torch.testing.assert_close(whole[name], halves[name], atol=2e-3, rtol=0.02)
+    for name in whole:  # as a whole: Adam divides a gradient of nearly 0 by itself
+        assert (whole[name] - halves[name]).norm() < 0.03 * whole[name].norm(), name
 
 
 def test_two_processes_learn_what_one_learns(corpus: Path, tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
 def test_rows_begin_with_documents_once_a_round(corpus: Path) -> None:
     opened = PreparedCorpus(corpus)
     batches = Batches(opened, {}, 32, seed=3)
-    tokens, _, _ = batches.next(8)
+    tokens = batches.next(8).tokens
     assert (tokens[:, 0] == 0).all()
     rest = len(batches._starts["originals"]) - 8
     seen = {batches._start("originals") for _ in range(rest)}
@@ -256,25 +257,40 @@ def test_rows_begin_with_documents_once_a_round(corpus: Path) -> None:
 
 def test_rows_are_divided_among_processes(corpus: Path) -> None:
     opened = PreparedCorpus(corpus)
-    tokens, _, _ = Batches(opened, {}, 32, seed=3).next(8)
-    parts = [Batches(opened, {}, 32, seed=3).next(8, rank, 2)[0] for rank in range(2)]
+    tokens = Batches(opened, {}, 32, seed=3).next(8).tokens
+    parts = [Batches(opened, {}, 32, seed=3).next(8, rank, 2).tokens for rank in range(2)]
     assert torch.equal(torch.stack(parts, dim=1).reshape(8, 32), tokens)
 
 
 def test_headers_are_read_and_count_nothing(corpus: Path) -> None:
     opened = PreparedCorpus(corpus)
-    line, word = opened.story_line, 300
+    line, word = opened.header_tokens.story_line, 300
     story = [word, word, word]
     row = [0, word, *line, *story, 0, *story, 0, *line, *story]
-    counted = without_headers(np.array(row[1:]), line) != -100
-    hidden = {i for i, c in enumerate(counted, start=1) if not c}
+    weights = target_weights(np.array(row[1:]), opened.header_tokens, 1.0)
+    hidden = {i for i, weight in enumerate(weights, start=1) if not weight}
     second = len(row) - len(story) - len(line)
     assert hidden == {*range(1, 2 + len(line)), *range(second, second + len(line))}
-    tokens, targets, counted = Batches(opened, {}, 128, seed=3).next(32)
-    assert counted == (targets != -100).sum()
-    told = targets[:, :-1] != -100
-    assert torch.equal(targets[:, :-1][told], tokens[:, 1:][told])
-    assert 0.5 < told.float().mean() < 1
+    batch = Batches(opened, {}, 128, seed=3).next(32)
+    assert torch.equal(batch.targets[:, :-1], batch.tokens[:, 1:])
+    assert batch.total == batch.weights.sum()
+    assert 0.5 < batch.weights.mean() < 1
+
+
+def test_words_asked_for_count_more_where_they_are_first_told(corpus: Path) -> None:
+    opened = PreparedCorpus(corpus)
+    tokenizer = Tokenizer.from_file(str(opened.tokenizer_path))
+    text = (
+        "Words: kite, windmill, moon\nStory:\nA kite flew to a windmill. The kite fell.\nIt slept."
+    )
+    targets = np.array([*tokenizer.encode(text, add_special_tokens=False).ids, 0, 300])
+    weights = target_weights(targets, opened.header_tokens, 4.0)
+    heavy = tokenizer.decode([int(t) for t, w in zip(targets, weights, strict=True) if w == 4])
+    assert heavy == " kite windmill"
+    told = tokenizer.decode([int(t) for t, w in zip(targets, weights, strict=True) if w == 1])
+    assert told.startswith("A flew to a. The kite fell.\nIt slept.")
+    batch = Batches(opened, {}, 128, seed=3, wish=4.0).next(32)
+    assert set(batch.weights.unique().tolist()) == {0.0, 1.0, 4.0}
 
 
 def test_a_text_shorter_than_a_row_is_refused(corpus: Path) -> None:

@@ -161,11 +161,11 @@ class Renderer:
 
     def _wishes(self, document: Document, rng: Random) -> dict[str, Any]:
         wishes: dict[str, Any] = {}
-        if rng.random() < 0.7:
+        if rng.random() < 0.85:
             wishes["words"] = self._words(document, rng)
-        if document.summary and rng.random() < 0.5:
+        if document.summary and rng.random() < 0.35:
             wishes["summary"] = document.summary
-        if document.features and rng.random() < 0.5:
+        if document.features and rng.random() < 0.35:
             some = rng.randint(1, len(document.features))
             wishes["features"] = rng.sample(document.features, some)
         if rng.random() < 0.15:
@@ -178,7 +178,7 @@ class Renderer:
         """The words the story was written for, half the time; else some that it uses."""
         if document.words and rng.random() < 0.5:
             return rng.sample(document.words, len(document.words))
-        wanted = rng.choice((1, 2, 3, 3, 3, 3, 4))
+        wanted = rng.choice((1, 2, 3, 3, 3, 3, 4, 5))
         # Rarer words first, but not always (Efraimidis & Spirakis 2006: the largest u^(1/weight),
         # with weight 1/sqrt(frequency)): people ask for kites, hardly for fun.
         keys = {w: rng.random() ** self._frequency.get(w, 1) ** 0.5 for w in document.content}
