@@ -15,27 +15,40 @@ from pathlib import Path
 
 import torch.distributed as dist
 
+from tinytales.bundle import TOKENIZER
 from tinytales.errors import TinytalesError, UsageError
-from tinytales.train.checkpoint import STATE
+from tinytales.train.checkpoint import STATE, load_model
 from tinytales.train.data import CORPUS, PreparedCorpus
+from tinytales.train.model import Llama
 from tinytales.train.recipe import Recipe
 from tinytales.train.trainer import METRICS, Trainer, list_checkpoints, pick_device
 
 RUNS = Path("runs")
 
 
-def begin(recipe: Recipe, out: Path) -> tuple[Path, int | None]:
-    """Train from nothing into `out`; the folder of the result and the signal that ended it early.
+def begin(recipe: Recipe, out: Path, start_from: Path | None = None) -> tuple[Path, int | None]:
+    """Train into `out`; the folder of the result and the signal that ended it early.
+
+    With `start_from` the run begins with the weights, sizes and vocabulary of that checkpoint (or
+    run) instead of chance: a model that can tell stories learns yours.
 
     Raises:
-        UsageError: `out` holds a run already.
+        UsageError: `out` holds a run already, or the corpus has another vocabulary than the
+            checkpoint.
     """
     if (out / METRICS).exists() and _leads():
         raise UsageError(
             f"{out} holds a run already",
             hint=f"tinytales train --resume {out}, or choose another --out",
         )
-    return _work(recipe, out, None)
+    if start_from is None:
+        return _work(recipe, out)
+    if (start_from / "checkpoints").is_dir():  # a run
+        start_from = newest_checkpoint(start_from)
+    model = load_model(start_from)
+    shape = dataclasses.replace(model.shape, dropout=recipe.model.dropout)
+    recipe = dataclasses.replace(recipe, model=shape)
+    return _work(recipe, out, model=model, tokenizer=start_from / TOKENIZER)
 
 
 def resume(recipe: Recipe, out: Path) -> tuple[Path, int | None]:
@@ -45,22 +58,41 @@ def resume(recipe: Recipe, out: Path) -> tuple[Path, int | None]:
         raise UsageError(
             f"{out} has no checkpoint to go on from", hint="begin anew without --resume"
         )
-    return _work(recipe, out, found[-1])
+    return _work(recipe, out, checkpoint=found[-1])
 
 
-def _work(recipe: Recipe, out: Path, checkpoint: Path | None) -> tuple[Path, int | None]:
+def _work(
+    recipe: Recipe,
+    out: Path,
+    *,
+    checkpoint: Path | None = None,
+    model: Llama | None = None,
+    tokenizer: Path | None = None,
+) -> tuple[Path, int | None]:
     with _processes(recipe), _lock(out):
-        corpus = PreparedCorpus(_corpus_folder(recipe, out))
+        corpus = PreparedCorpus(_corpus_folder(recipe, out, tokenizer))
+        if tokenizer is not None:
+            _same_vocabulary(corpus, tokenizer)
         trainer = Trainer(recipe, out, corpus)
         if checkpoint is not None:
             trainer.resume(checkpoint)
+        if model is not None:
+            trainer.model.load_state_dict(model.state_dict())
         if _leads():
             (out / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
             (out / METRICS).touch()
         return trainer.run(), trainer.stopped
 
 
-def _corpus_folder(recipe: Recipe, out: Path) -> Path:
+def _same_vocabulary(corpus: PreparedCorpus, tokenizer: Path) -> None:
+    if corpus.tokenizer_path.read_bytes() != tokenizer.read_bytes():
+        raise UsageError(
+            f"{corpus.folder} has another vocabulary than {tokenizer.parent}",
+            hint=f"tinytales corpus build … --tokenizer {tokenizer}",
+        )
+
+
+def _corpus_folder(recipe: Recipe, out: Path, tokenizer: Path | None) -> Path:
     """The prepared corpus of the recipe; the shipped originals are prepared inside the run."""
     if recipe.data.corpus:
         return Path(recipe.data.corpus)
@@ -71,7 +103,10 @@ def _corpus_folder(recipe: Recipe, out: Path) -> Path:
 
         originals, base = load_recipe("corpus-originals")
         originals = dataclasses.replace(originals, vocab_size=recipe.model.vocab_size)
-        build(originals, base, folder, report=lambda line: print(line, file=sys.stderr))
+        build(
+            originals, base, folder, tokenizer=tokenizer,
+            report=lambda line: print(line, file=sys.stderr),
+        )  # fmt: skip
     if dist.is_initialized():
         dist.barrier()
     return folder

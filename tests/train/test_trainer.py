@@ -312,3 +312,24 @@ def test_a_folder_that_is_no_corpus_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TinytalesError) as caught:
         PreparedCorpus(tmp_path)
     assert "corpus build" in caught.value.hint
+
+
+def test_a_run_begins_with_the_weights_of_another(corpus: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(corpus, steps=3)
+    first, _ = run.begin(recipe, tmp_path / "first")
+    still = recipe_for(corpus, steps=1, optim={"matrix_lr": 0.0, "lr": 0.0}, model={"layers": 1})
+    second, _ = run.begin(still, tmp_path / "second", tmp_path / "first")
+    assert same(first, second)
+    more, _ = run.begin(recipe_for(corpus, steps=2), tmp_path / "third", first)
+    assert not same(first, more)
+
+
+def test_a_corpus_of_another_vocabulary_is_refused(corpus: Path, tmp_path: Path) -> None:
+    first, _ = run.begin(recipe_for(corpus, steps=1), tmp_path / "first")
+    vocabulary = first / "tokenizer.json"
+    vocabulary.write_text(vocabulary.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="another vocabulary") as caught:
+        run.begin(recipe_for(corpus, steps=1), tmp_path / "second", first)
+    assert "--tokenizer" in caught.value.hint
+    with pytest.raises(TinytalesError):
+        run.begin(recipe_for(corpus, steps=1), tmp_path / "third", tmp_path / "nowhere")

@@ -3,6 +3,7 @@
 tinytales train --recipe smoke
 tinytales train --recipe storyteller --set data.corpus=prepared --out runs/mine
 tinytales train --resume runs/mine
+tinytales train --recipe finetune --from assets/checkpoint --set data.corpus=prepared
 tinytales train plot runs/mine runs/other --out curves.png
 """
 
@@ -31,6 +32,10 @@ def train(
         list[str] | None, typer.Option("--set", help="section.key=value; again for more.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="Begin with the weights of this checkpoint or run."),
+    ] = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes.")] = False,
 ) -> None:
     """Train a tiny model; Ctrl-C saves and leaves, --resume goes on."""
@@ -52,13 +57,17 @@ def train(
             )
         return
     if resume is not None:
+        if start_from is not None:
+            raise UsageError(
+                "--from begins a run, --resume goes on with one", hint="give one of them"
+            )
         if not (resume / "recipe.toml").is_file():
             raise UsageError(f"{resume} is no run", hint="give its folder, such as runs/smoke")
         chosen = load_recipe(str(resume / "recipe.toml"), changes or ())
         folder, stopped = run.resume(chosen, resume)
     else:
         chosen = load_recipe(recipe, changes or ())
-        folder, stopped = run.begin(chosen, out or run.RUNS / Path(recipe).stem)
+        folder, stopped = run.begin(chosen, out or run.RUNS / Path(recipe).stem, start_from)
     print(folder)
     if stopped is not None:
         print(f"stopped by {signal.Signals(stopped).name}", file=sys.stderr)
