@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tinytales.sampling import Sampling
     from tinytales.settings import Settings
     from tinytales.storyteller import Storyteller, Telling
+    from tinytales.tui.judging import Judging
     from tinytales.tui.reader import ReadAloud
     from tinytales.tui.voices import Voice
 
@@ -125,6 +126,7 @@ class TinytalesApp(App[None]):
         self.memory = memory or Memory.load()
         self.dealer = Dealer(self.launch.seed)
         self.grown_up = False  # the sum was solved in this session
+        self.judging: Judging | None = None  # the grading that a grown-up agreed to last
         self.teller: Storyteller | None = None
         self.voice_error: TinytalesError | None = None
         self.voice_path = self.launch.model or self._chosen_model()
@@ -547,6 +549,10 @@ class TinytalesApp(App[None]):
         """Keep what was told and close the book."""
         if self.page.mode == "telling":
             self.page.action_stop()
+        if self.judging is not None and not self.judging.leave():
+            waits = "The judge's last answers are on their way, and paid for. "
+            self.notify(waits + "Ctrl+Q again leaves at once.", timeout=20)
+            return
         self.exit()
 
     def on_unmount(self) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tinytales.grading.cache import Score
@@ -48,7 +48,8 @@ class Desk:
         model: the judge's name.
         base_url: its address; empty is OPENAI_BASE_URL or OpenAI.
         path: the file of grades; by default beside the saved stories.
-        requests_per_minute, tokens_per_minute: the pace; 0 is no limit.
+        requests_per_minute, tokens_per_minute: the pace; 0 is no limit. Left out: 500 and 200,000,
+            and no limit for a judge on this machine.
         workers: questions on the wire at a time.
         deadline: seconds for one question.
 
@@ -64,19 +65,24 @@ class Desk:
         *,
         path: str | Path | None = None,
         temperature: float | None = 0.0,
-        requests_per_minute: float = 500,
-        tokens_per_minute: float = 200_000,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
         workers: int = 16,
         deadline: float = 120,
     ) -> None:
         from tinytales.grading.cache import Cache
-        from tinytales.grading.judge import address_of
+        from tinytales.grading.judge import address_of, is_local
         from tinytales.grading.steps import Judge
 
         self.judge = Judge(model, address_of(base_url), temperature)
         self.cache = Cache(path)
-        self.requests_per_minute = requests_per_minute
-        self.tokens_per_minute = tokens_per_minute
+        near = is_local(self.judge.address)
+
+        def pace(asked: float | None, usual: float) -> float:
+            return asked if asked is not None else 0 if near else usual
+
+        self.requests_per_minute = pace(requests_per_minute, 500)
+        self.tokens_per_minute = pace(tokens_per_minute, 200_000)
         self.workers = workers
         self.deadline = deadline
         self.progress: Progress | None = None  # of the last run
@@ -138,6 +144,7 @@ class Desk:
             TinytalesError: the judge cannot be asked (no key, no connection, no package).
         """
         from tinytales.errors import TinytalesError
+        from tinytales.grading.cache import Score
 
         if not plan.requests:  # all paid for before: no key, no package, no network
             from tinytales.grading.live import Progress
@@ -145,12 +152,17 @@ class Desk:
 
             self.progress = Progress(len(plan.jobs))
             steps = [next_step(job, self.cache) for job in plan.jobs]
-            return self._kept([step for step in steps if not hasattr(step, "messages")])
+            return self._heard([step for step in steps if isinstance(step, Score)])
         if self.problem:
             raise TinytalesError(self.problem, hint="tinytales grade --offline needs neither")
         if plan.batch:
-            return self._kept(self._by_batch(plan, note, stop, poll))
-        return self._kept(self._live(plan, tell, stop, most_cost))
+            return self._heard(self._by_batch(plan, note, stop, poll))
+
+        def heard(progress: Progress, score: Score) -> None:
+            self._heard([score])
+            tell(progress, score)
+
+        return self._live(plan, heard, stop, most_cost)
 
     def _live(
         self,
@@ -200,11 +212,11 @@ class Desk:
         line = batch.BatchLine(self.judge.address, find_key(self.judge.address))
         return batch.run(list(plan.jobs), line, self.cache, every=poll, note=note, stop=stop)
 
-    def _kept(self, scores: list[Any]) -> list[Score]:
-        """Graded stories wait no longer."""
+    def _heard(self, scores: list[Score]) -> list[Score]:
+        """Stories that the judge has answered wait no longer, also if it gave no grade."""
         for score in scores:
-            if score.scored:
-                self.cache.unwait(score.story, score.rubric.split("@")[0])
+            if score.attempts:
+                self.cache.unwait(score.story)
         return scores
 
     def wait(self, stories: Sequence[Story], rubric: str = "paper") -> None:
@@ -213,15 +225,15 @@ class Desk:
             self.cache.wait(story.id, rubric, story.to_dict())
 
     def waiting(self) -> list[tuple[str, Story]]:
-        """(rubric, story) of those put aside, oldest first. Grading a story takes it out."""
+        """(rubric, story) of those put aside, oldest first. A judge's answer takes a story out."""
         from tinytales.story import Story
 
         return [(rubric, Story.from_dict(record)) for rubric, record in self.cache.waiting()]
 
-    def forget(self, stories: Sequence[Story], rubric: str = "paper") -> None:
+    def forget(self, stories: Sequence[Story]) -> None:
         """Take stories out of the queue ungraded."""
         for story in stories:
-            self.cache.unwait(story.id, rubric)
+            self.cache.unwait(story.id)
 
     def scores(self, stories: Sequence[Story] | None = None) -> list[Score]:
         """Scores given so far: of all stories, or of these."""

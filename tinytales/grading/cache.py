@@ -217,13 +217,24 @@ class Cache:
 
     def scores(self, stories: Iterable[str] | None = None) -> list[Score]:
         """All scores, or those of some stories (by id), oldest first."""
-        rows = self._read("SELECT story, score FROM scores ORDER BY created, rowid")
-        wanted = None if stories is None else set(stories)
-        return [
-            Score.from_dict(json.loads(text))
-            for story, text in rows
-            if wanted is None or story in wanted
-        ]
+        if stories is None:
+            rows = self._read("SELECT score FROM scores ORDER BY created, rowid")
+        else:
+            rows = self._read(
+                "SELECT score FROM scores WHERE story IN (SELECT value FROM json_each(?)) "
+                "ORDER BY created, rowid",
+                (json.dumps(list(stories)),),
+            )
+        return [Score.from_dict(json.loads(text)) for (text,) in rows]
+
+    def graded(self, most: int) -> list[str]:
+        """Ids of the stories that have scores, the newest score first."""
+        rows = self._read(
+            "SELECT story FROM scores GROUP BY story ORDER BY max(created) DESC, max(rowid) DESC "
+            "LIMIT ?",
+            (most,),
+        )
+        return [story for (story,) in rows]
 
     # Batches under way
 
@@ -254,8 +265,8 @@ class Cache:
         rows = self._read("SELECT rubric, record FROM waiting ORDER BY created, rowid")
         return [(rubric, json.loads(text)) for rubric, text in rows]
 
-    def unwait(self, story: str, rubric: str) -> None:
-        self._write("DELETE FROM waiting WHERE story=? AND rubric=?", (story, rubric))
+    def unwait(self, story: str) -> None:
+        self._write("DELETE FROM waiting WHERE story=?", (story,))
 
     def mark(self, story: str, person: str, marks: Mapping[str, float | str]) -> None:
         """Keep what a person gave a story; a later mark replaces an earlier one."""

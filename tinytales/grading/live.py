@@ -25,8 +25,10 @@ from tinytales.grading.steps import Job, Request, next_step, unscored
 
 MOST_TRIES = 8
 CATCH_UP = 2.0
-#: So many questions in a row without any connection: the judge is not there.
+#: So many questions in a row without any connection: the judge is not there any more …
 DEAD_AFTER = 12
+#: … or never was, in this run: then a person waits five seconds to hear it, not a minute.
+NEVER_THERE = 4
 
 
 class Pace:
@@ -109,6 +111,7 @@ class _Run:
         self.asking: dict[str, asyncio.Future[None]] = {}
         self.unfinished = progress.total
         self.unconnected = 0
+        self.connected = False
         self.dice = random.Random(7)
         self.failed = False
 
@@ -169,7 +172,7 @@ class _Run:
             reply = await self.wire.ask(request)
             self.cache.keep(request.key, reply)
             self.pace.answered()
-            self.unconnected = 0
+            self.unconnected, self.connected = 0, True
             self.progress.prompt_tokens += reply.prompt_tokens
             self.progress.answer_tokens += reply.answer_tokens
             due.tries = 0
@@ -181,8 +184,9 @@ class _Run:
         why = str(fault)
         kind = why[:3] if why[:3].isdigit() else why.split(" (")[0]
         self.progress.faults[kind] = self.progress.faults.get(kind, 0) + 1
+        self.connected = self.connected or fault.connected
         self.unconnected = 0 if fault.connected else self.unconnected + 1
-        if self.unconnected >= DEAD_AFTER:
+        if self.unconnected >= (DEAD_AFTER if self.connected else NEVER_THERE):
             raise TinytalesError(
                 f"the judge {due.job.judge.id} cannot be reached",
                 hint="check the address and the connection; what was graded so far is kept",

@@ -142,7 +142,7 @@ class Plan:
         return urlsplit(self.judge.address).netloc
 
     def says(self) -> str:
-        """What goes where and what it costs, for a person to agree to."""
+        """What goes where and what it costs, for a person to agree to; a line for each matter."""
         here = is_local(self.judge.address)
         whom = f"{self.judge.model} at {self.host}" + (" (on this machine)" if here else "")
         if not self.requests:
@@ -150,8 +150,8 @@ class Plan:
         words = sum(len(j.story.text.split()) for j in self.jobs if not j.repeat)
         lines = [
             f"{_many(self.stories, 'story', 'stories')} ({words:,} words) and what they were asked "
-            f"to be go to {whom},",
-            f"in {_many(self.requests, 'question')} with the rubric {self.rubric.id}"
+            f"to be go to {whom}, in {_many(self.requests, 'question')} with the rubric "
+            f"{self.rubric.id}"
             + (" by the Batch API (within 24 hours)." if self.batch else ".")
             + " Nothing else is sent.",
         ]
@@ -173,6 +173,13 @@ class Plan:
                 f"at prices of {self.checked}."
             )
         return "\n".join(lines)
+
+    def spent(self, prompt_tokens: int, answer_tokens: int) -> str:
+        """What a run has cost so far, in words; empty where the price is not known."""
+        if self.price is None:
+            return ""
+        cost = self.price.cost(prompt_tokens, answer_tokens)
+        return f"it cost {dollars(cost)}" if cost else "it cost nothing"
 
 
 def make(

@@ -127,7 +127,7 @@ def turn(story: Story) -> None:
 
     with Desk() as desk:
         waiting = [rubric for rubric, other in desk.waiting() if other.id == story.id]
-        for rubric in waiting:
-            desk.forget([story], rubric)
+        if waiting:
+            desk.forget([story])
         if not waiting:
             desk.wait([story])

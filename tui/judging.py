@@ -1,0 +1,142 @@
+"""One grading under way, and what is known about stories: behind the grading pane.
+
+The thread that asks the judge touches nothing of Textual; the pane looks at it some times a second.
+From the moment a grown-up agreed, the stories wait in the queue until the judge has answered. So a
+grading that was stopped, cut off or killed is offered again, and what was answered is never paid
+twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tinytales.errors import TinytalesError
+from tinytales.story import Story
+from tinytales.tui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from tinytales.grading.cache import Score
+    from tinytales.grading.live import Progress
+    from tinytales.grading.offline import Marks
+    from tinytales.grading.plan import Plan
+
+#: Which stories a grown-up can look at, and what that is called.
+LISTS = {"newest": "Newest", "favorites": "Favorites", "waiting": "Waiting", "graded": "Graded"}
+#: A list shows at most so many stories; the command line grades any number.
+MOST = 200
+
+
+class Judging:
+    """A plan that was agreed to, being carried out in a thread of its own.
+
+    After `done`, `error` says why it ended early, if it did. `scores` grows while it goes on.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.progress: Progress | None = None
+        self.scores: dict[str, Score] = {}  # story id -> its score
+        self.error: TinytalesError | None = None
+        self.done = False
+        self.leaving = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="judging", daemon=True)
+        self._thread.start()
+
+    @property
+    def stopped(self) -> bool:
+        """Was it asked to end? Questions on the wire are still waited for: they are paid."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def leave(self) -> bool:
+        """Stop, because somebody leaves the app; False once, while paid replies are on the way."""
+        self.stop()
+        wait, self.leaving = not self.done and not self.leaving, True
+        return not wait
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        from tinytales.grading import Desk
+
+        plan = self.plan
+        stories = {job.story.id: job.story for job in plan.jobs}
+        try:
+            with Desk(
+                plan.judge.model, plan.judge.address, temperature=plan.judge.temperature
+            ) as desk:
+                desk.forget(list(stories.values()))
+                desk.wait(list(stories.values()), plan.rubric.name)
+                for score in desk.grade(plan, tell=self._heard, stop=self._stop):
+                    self.scores[score.story] = score
+        except TinytalesError as error:
+            self.error = error
+        except Exception as error:  # its words may hold what must not be shown: only its kind is
+            self.error = TinytalesError(
+                f"the grading broke off ({type(error).__name__})",
+                hint="what was graded so far is kept",
+            )
+        finally:
+            self.done = True
+
+    def _heard(self, progress: Progress, score: Score) -> None:
+        self.progress = progress
+        self.scores[score.story] = score
+
+
+@dataclass
+class Row:
+    """A story, what was counted about it, and what judges said of it (the newest last)."""
+
+    story: Story
+    title: str
+    marks: Marks
+    scores: list[Score] = field(default_factory=list)
+    waits: bool = False
+
+
+def rows_of(shelf: Shelf, which: str, known: dict[str, Marks]) -> tuple[list[Row], int]:
+    """The rows of a list, and how many stories wait for a judge (in a thread).
+
+    Marks are kept in `known`, so that no story is counted twice.
+
+    Raises:
+        TinytalesError: the file of grades cannot be read.
+    """
+    from tinytales.grading import Desk, offline_marks
+
+    with Desk() as desk:
+        queue = {story.id: story for _, story in desk.waiting()}
+        if which == "waiting":
+            stories = list(queue.values())[:MOST]
+        elif which == "graded":
+            stories = _saved(shelf, desk.cache.graded(MOST))
+        else:
+            entries = shelf.list(
+                sort="newest", favorites=which == "favorites", offset=0, limit=MOST
+            )
+            stories = _saved(shelf, [entry.id for entry in entries])
+        said: dict[str, list[Score]] = {}
+        for score in desk.scores(stories):
+            if not score.other:  # a duel compares; it grades neither story
+                said.setdefault(score.story, []).append(score)
+    rows = []
+    for story in stories:
+        if story.id not in known:
+            known[story.id] = offline_marks(story)
+        entry = shelf.entry(story.id)
+        title = entry.title if entry is not None else story.title
+        scores = said.get(story.id, [])
+        rows.append(Row(story, title, known[story.id], scores, story.id in queue))
+    return rows, len(queue)
+
+
+def _saved(shelf: Shelf, ids: list[str]) -> list[Story]:
+    found = (shelf.get(id) for id in ids)
+    return [story for story in found if story is not None]
