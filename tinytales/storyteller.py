@@ -22,32 +22,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinytales.bundle import Bundle
+from tinytales.draft import Draft
 from tinytales.engine import Engine, open_engine
 from tinytales.errors import PromptError, UsageError
-from tinytales.lexicon import WORD, invented_words
-from tinytales.namehelp import NameHelp, NameTokens
-from tinytales.pieces import Pieces, TextStream
+from tinytales.namehelp import NameTokens
+from tinytales.pieces import Pieces
 from tinytales.prompt import StoryPrompt
-from tinytales.sampling import Sampler, Sampling, draw_seed
-from tinytales.sentences import ends_sentence, whole_sentences
-from tinytales.story import Finish, Story, new_id, now
-from tinytales.wordhelp import WordHelp
+from tinytales.sampling import Sampling, draw_seed
+from tinytales.story import Story
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tinytales.safety import Safety
 
 #: Room that a prompt must leave for a story, in tokens.
 ROOM_FOR_STORY = 48
-#: This close to the end of the context, or this far past `max_words`, the next whole sentence ends.
-CLOSING_TOKENS = 40
-#: A sentence longer than this never ends; it is told again, like an unkind one.
-LONGEST_SENTENCE = 120
-#: How often a sentence is told again for an invented word; after that it may stand.
-SPELLING_TRIES = 3
-#: How often one sentence is told again before the story stops there.
-MOST_TRIES = 12
 
 
 class Storyteller:
@@ -113,31 +101,43 @@ class Storyteller:
         tokens = self.prompt_tokens(prompt)
         sampling = _seeded(sampling)
         first = sampling.seed or 0
-        tales = [
-            _Tale(self, prompt, replace(sampling, seed=first + number), len(tokens))
+        drafts = [
+            self.begin_draft(prompt, replace(sampling, seed=first + number), tokens)
             for number in range(count)
         ]
         start = time.perf_counter()
         with self._turn:
             logits = self.engine.prefill(tokens, batch=count)
             while True:
-                step = [tale.step(row) for tale, row in zip(tales, logits, strict=True)]
-                for tale in tales:
-                    if tale.unkind:
-                        tale.stop("unsafe")
+                step = [draft.step(row) for draft, row in zip(drafts, logits, strict=True)]
+                for draft in drafts:
+                    if draft.unkind:
+                        draft.stop("unsafe")
                 if all(token is None for token in step):
                     break
                 if self.engine.position >= self.engine.context_length:
-                    for tale in tales:
-                        tale.stop("context")
+                    for draft in drafts:
+                        draft.stop("context")
                     break
                 end = self.bundle.manifest.end_of_text
                 logits = self.engine.decode([end if token is None else token for token in step])
         seconds = time.perf_counter() - start
         return [
-            self.tell(prompt, tale.sampling) if tale.unkind else tale.record(seconds / count)
-            for tale in tales
+            self.tell(prompt, draft.sampling) if draft.unkind else draft.record(seconds / count)
+            for draft in drafts
         ]
+
+    def begin_draft(self, prompt: StoryPrompt, sampling: Sampling, tokens: list[int]) -> Draft:
+        """Nothing told yet, of what `prompt` asks for in `tokens`."""
+        return Draft(
+            prompt,
+            sampling,
+            self.engine.context_length - len(tokens),
+            bundle=self.bundle,
+            pieces=self.pieces,
+            name_tokens=self.name_tokens,
+            safety=self.safety,
+        )
 
     def next_words(self, text: str, count: int = 4, seed: int = 0) -> list[str]:
         """Up to `count` different words that may come next, likeliest first, for a child to pick.
@@ -217,7 +217,7 @@ class Telling:
     def __init__(self, teller: Storyteller, prompt: StoryPrompt, sampling: Sampling) -> None:
         self._teller = teller
         self._tokens = teller.prompt_tokens(prompt)
-        self._tale = _Tale(teller, prompt, _seeded(sampling), len(self._tokens))
+        self._draft = teller.begin_draft(prompt, _seeded(sampling), self._tokens)
         self._cancelled = threading.Event()
         self._seconds = 0.0
         self._sentences = self._tell()
@@ -228,7 +228,7 @@ class Telling:
 
     @property
     def story(self) -> Story:
-        return self._tale.record(self._seconds)
+        return self._draft.record(self._seconds)
 
     def __iter__(self) -> Iterator[str]:
         return self._sentences
@@ -237,186 +237,27 @@ class Telling:
         return next(self._sentences)
 
     def _tell(self) -> Iterator[str]:
-        tale, engine = self._tale, self._teller.engine
-        if tale.text:
-            yield tale.text
+        draft, engine = self._draft, self._teller.engine
+        if draft.text:
+            yield draft.text
         with self._teller._turn:
             start = time.perf_counter()
             logits = engine.prefill(self._tokens)[0]
             while True:
-                token = None if self._cancelled.is_set() else tale.step(logits)
+                token = None if self._cancelled.is_set() else draft.step(logits)
                 self._seconds = time.perf_counter() - start
-                yield from tale.released()
+                yield from draft.released()
                 if self._cancelled.is_set():
-                    tale.stop("cancelled")
-                if tale.finish is not None:
+                    draft.stop("cancelled")
+                if draft.finish is not None:
                     return
                 if token is None:  # the sentence is taken back
-                    engine.rewind(len(self._tokens) + len(tale.kept) - 1)
-                    token = tale.kept[-1] if tale.kept else self._tokens[-1]
+                    engine.rewind(len(self._tokens) + len(draft.kept) - 1)
+                    token = draft.kept[-1] if draft.kept else self._tokens[-1]
                 elif engine.position >= engine.context_length:
-                    tale.stop("context")
+                    draft.stop("context")
                     return
                 logits = engine.decode([token])[0]
-
-
-class _Tale:
-    """The growing story of one sequence: what is sure, what is pending, what may come next.
-
-    `step` takes a row of logits and gives the next token, or None when the story is over or its
-    last sentence is taken back (then `kept` are the tokens that stay).
-    """
-
-    def __init__(
-        self,
-        teller: Storyteller,
-        prompt: StoryPrompt,
-        sampling: Sampling,
-        prompt_tokens: int,
-    ) -> None:
-        self.teller = teller
-        self.prompt = prompt
-        self.sampling = sampling
-        self.id, self.created = new_id(), now()
-        self.text = prompt.opening
-        self.finish: Finish | None = None
-        self.unkind = False
-        self.kept: list[int] = []
-        self._pending: list[int] = []
-        self._pending_text = ""
-        self._released: list[str] = []
-        #: First tokens of the sentences taken back here: the next one begins otherwise.
-        self._refused: list[int] = []
-        self._prompt_tokens = prompt_tokens
-        self._sampler = Sampler(sampling)
-        self._stream = TextStream()
-        self._end = teller.bundle.manifest.end_of_text
-        self._help = WordHelp(prompt.words if sampling.word_help else (), teller.bundle.encode)
-        asked = " ".join((*prompt.words, prompt.sentence, prompt.summary))
-        self._names = NameHelp(teller.name_tokens, asked) if sampling.name_help else None
-        if prompt.opening:
-            self._help.told(prompt.opening)
-            if self._names is not None:
-                self._names.told(prompt.opening)
-        self._never = {token: -np.inf for token in teller.pieces.silent if token != self._end}
-
-    def step(self, logits: NDArray[np.float32]) -> int | None:
-        if self.finish is not None:
-            return None
-        bias = self._bias(wants_end=bool(logits.argmax() == self._end))
-        if self._names is not None:
-            logits = self._names.lower(logits, self._pending_text)
-        token = self._sampler.pick(logits, bias)
-        if self._at_sentence_end(token):
-            if self._closed():
-                return None
-            if token == self._end:
-                self.stop("end")
-                return None
-        if len(self._pending) >= LONGEST_SENTENCE:
-            self._take_back()
-            return None
-        self._pending.append(token)
-        self._pending_text += self._stream.feed(self.teller.pieces.bytes[token])
-        return token
-
-    def released(self) -> list[str]:
-        """The text that became sure since the last call."""
-        sure, self._released = self._released, []
-        return sure
-
-    def stop(self, why: Finish) -> None:
-        if self.finish is None:
-            self.finish = why
-
-    def record(self, seconds: float) -> Story:
-        manifest = self.teller.bundle.manifest
-        return Story(
-            text=self.text,
-            prompt=self.prompt,
-            sampling=self.sampling,
-            finish=self.finish or "cancelled",
-            tokens=len(self.kept),
-            seconds=round(seconds, 4),
-            bundle=manifest.name,
-            bundle_digest=self.teller.bundle.digest,
-            safety=self.teller.safety.level,
-            id=self.id,
-            created=self.created,
-        )
-
-    def _bias(self, wants_end: bool) -> dict[int, float]:
-        bias = dict(self._never)
-        if self._refused and not self._pending:
-            bias |= dict.fromkeys(self._refused, -np.inf)
-        if not self.kept and not self._pending and not self.text:
-            bias[self._end] = -np.inf  # not an empty story
-        if self._help.missing:
-            bias |= self._help.bias(self._pending_text, self._word_begun())
-            if self._help.holds_end(wants_end):
-                bias[self._end] = -np.inf
-        return bias
-
-    def _word_begun(self) -> list[int]:
-        """The pending tokens from the last one that began a word."""
-        for i in range(len(self._pending) - 1, -1, -1):
-            if self.teller.pieces.starts_word(self._pending[i]):
-                return self._pending[i:]
-        return []
-
-    def _at_sentence_end(self, token: int) -> bool:
-        """Does the pending sentence end before `token`?"""
-        if token == self._end:
-            return True
-        if not self._pending_text.strip():
-            return False
-        piece = self.teller.pieces.bytes[token]
-        if piece[:1] == b"\n":
-            return True
-        return piece[:1].isspace() and ends_sentence(self._pending_text)
-
-    def _closed(self) -> bool:
-        """Check and release the pending sentence. True if the telling stops or steps back here."""
-        told = self.text + self._pending_text
-        open_at = len(whole_sentences(self.text))
-        if self.teller.safety.check(told[open_at:]) is not None or self._invented():
-            self._take_back()
-            return True
-        if not self.text:
-            self._pending_text = self._pending_text.lstrip()
-        if self._pending_text:
-            self._released.append(self._pending_text)
-        self.text += self._pending_text
-        self.kept += self._pending
-        if self._pending_text.strip():
-            self._help.told(self._pending_text)
-            if self._names is not None:
-                self._names.told(self._pending_text)
-        self._pending, self._pending_text, self._refused = [], "", []
-        limit = self.sampling.max_words
-        room = self.teller.engine.context_length - self._prompt_tokens - len(self.kept)
-        if limit and len(self.text.split()) >= limit:
-            self.stop("length")
-        elif room < CLOSING_TOKENS:
-            self.stop("context")
-        return self.finish is not None
-
-    def _invented(self) -> bool:
-        """Does the pending sentence hold a word that does not exist, and nobody asked for?"""
-        if not self.sampling.word_help or len(self._refused) >= SPELLING_TRIES:
-            return False
-        asked = (*self.prompt.words, *WORD.findall(f"{self.prompt.summary} {self.text}"))
-        return bool(invented_words(self._pending_text, asked))
-
-    def _take_back(self) -> None:
-        """The pending sentence is not told; another is tried, or the story stops before it."""
-        self._sampler.forget(len(self._pending) + 1)
-        self._refused.append(self._pending[0] if self._pending else self._end)
-        self._pending, self._pending_text = [], ""
-        self._stream.forget()
-        self.unkind = True
-        if len(self._refused) > MOST_TRIES:
-            self.stop("unsafe")
 
 
 def _seeded(sampling: Sampling) -> Sampling:

@@ -119,9 +119,9 @@ def test_a_closed_pipe_is_no_error(tiny_bundle: Path) -> None:
 
 def test_ctrl_c_leaves_with_130(tiny_bundle: Path) -> None:
     code = (
-        "import time, tinytales.storyteller as s\n"
-        "step = s._Tale.step\n"
-        "s._Tale.step = lambda *a: (time.sleep(0.05), step(*a))[1]\n"
+        "import time, tinytales.draft as d\n"
+        "step = d.Draft.step\n"
+        "d.Draft.step = lambda *a: (time.sleep(0.05), step(*a))[1]\n"
         "print('ready', flush=True)\n"
         f"from tinytales.cli.main import main; main(['tell', '--model', {str(tiny_bundle)!r}])"
     )
