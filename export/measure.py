@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import lzma
-import math
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinytales.bits import Score, Window, batches, document_windows, engine_nats, nats
 from tinytales.errors import TinytalesError
 
 if TYPE_CHECKING:
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from tinytales.engine import Engine
     from tinytales.export.reference import Reference
 
-#: Sequences that are measured together.
-BATCH = 16
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 
 
@@ -64,81 +60,25 @@ def shipped_texts() -> list[str]:
     return read_texts(Path(tinytales.assets.__path__[0]) / "proof.jsonl.xz")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A window of at most context + 1 tokens; targets count from index `first` on."""
-
-    tokens: list[int]
-    first: int = 1
+def documents(bundle: Bundle, texts: Sequence[str]) -> tuple[list[Window], int]:
+    """The windows in which `texts` are read, and their bytes."""
+    return document_windows(bundle, texts), sum(len(text.encode()) for text in texts)
 
 
-def documents(bundle: Bundle, texts: Iterable[str]) -> tuple[list[Document], int]:
-    """Documents as in training (`<|endoftext|>` text `<|endoftext|>`), and the texts' bytes.
-
-    Texts longer than the context are read in windows that overlap by half, each token counted
-    once, as `tinytales evaluate` does.
-    """
-    end, context = bundle.manifest.end_of_text, bundle.manifest.context_length
-    pieces, size = [], 0
-    for text in texts:
-        size += len(text.encode())
-        tokens = [end, *bundle.encode(text), end]
-        stop = min(len(tokens), context + 1)
-        pieces.append(Document(tokens[:stop]))
-        while stop < len(tokens):
-            start = stop - 1 - context // 2
-            before, stop = stop, min(len(tokens), start + context + 1)
-            pieces.append(Document(tokens[start:stop], before - start))
-    return pieces, size
-
-
-def bits_per_byte(engine: Engine, documents: Sequence[Document], size: int) -> float:
+def bits_per_byte(engine: Engine, documents: Sequence[Window], size: int) -> float:
     """Bits that `engine` needs for `documents`, token by token through its cache, per byte."""
-    nats = 0.0
-    for group, padded in _groups(documents):
-        logits = engine.prefill([int(padded[0, 0])], batch=len(group))
-        for column in range(1, padded.shape[1]):
-            counted = np.array([d.first <= column < len(d.tokens) for d in group])
-            nats += _nats(logits, padded[:, column], counted)
-            if column < padded.shape[1] - 1:
-                logits = engine.decode(padded[:, column].tolist())
-    return nats / math.log(2) / size
+    return Score(nats=engine_nats(engine, documents), bytes=size).bits_per_byte
 
 
-def reference_bits_per_byte(
-    reference: Reference, documents: Sequence[Document], size: int
-) -> float:
+def reference_bits_per_byte(reference: Reference, documents: Sequence[Window], size: int) -> float:
     """The same figure from torch, whole documents at once."""
-    nats = 0.0
-    for group, padded in _groups(documents):
+    spent = 0.0
+    for group, padded in batches(documents):
         logits = reference.logits(padded[:, :-1])
-        for row, told, document in zip(logits, padded, group, strict=True):
-            counted = slice(document.first - 1, len(document.tokens) - 1)
-            targets = told[document.first : len(document.tokens)]
-            nats += _nats(row[counted], targets, np.ones(len(targets), bool))
-    return nats / math.log(2) / size
-
-
-def _groups(documents: Sequence[Document]) -> Iterator[tuple[list[Document], NDArray[np.int64]]]:
-    """Documents with the same first token and of like length; their tokens, padded with 0."""
-    order = sorted(documents, key=lambda document: (document.tokens[0], len(document.tokens)))
-    for _, alike in groupby(order, key=lambda document: document.tokens[0]):
-        same_start = list(alike)
-        for start in range(0, len(same_start), BATCH):
-            group = same_start[start : start + BATCH]
-            padded = np.zeros((len(group), len(group[-1].tokens)), np.int64)
-            for row, document in zip(padded, group, strict=True):
-                row[: len(document.tokens)] = document.tokens
-            yield group, padded
-
-
-def _nats(
-    logits: NDArray[np.float32], tokens: NDArray[np.int64], counted: NDArray[np.bool_]
-) -> float:
-    rows = logits[counted].astype(np.float64)
-    highest = rows.max(-1)
-    total = np.log(np.exp(rows - highest[:, None]).sum(-1)) + highest
-    return float((total - rows[np.arange(len(rows)), tokens[counted]]).sum())
+        for row, window in zip(logits, group, strict=True):
+            counted = row[window.first - 1 : len(window.tokens) - 1]
+            spent += nats(counted, np.array(window.targets))
+    return Score(nats=spent, bytes=size).bits_per_byte
 
 
 def greedy(engine: Engine, prompt: Sequence[int], count: int) -> list[int]:
@@ -176,7 +116,7 @@ def without_cache(
 
 
 def logit_gap(
-    engine: Engine, reference: Reference, documents: Sequence[Document], length: int = 64
+    engine: Engine, reference: Reference, documents: Sequence[Window], length: int = 64
 ) -> tuple[float, float]:
     """Largest difference of logits from torch's, and their mean divergence in bits."""
     largest, divergences = 0.0, []

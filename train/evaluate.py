@@ -1,63 +1,20 @@
-"""Bits per byte: how well a model foresees a text, the only figure that compares across tokenizers.
+"""Bits per byte of a checkpoint, measured with torch (`tinytales.bits` says how it is counted).
 
-The sum of -log2 p over the tokens of every document, its end included, by the bytes of its UTF-8
-text. A document begins with the end-of-text token; one longer than the context is read in windows
-that overlap by half, each token counted once.
-
-    tinytales evaluate runs/mine/final --text dev.jsonl.xz
+tinytales evaluate runs/mine/final --text dev.jsonl.xz
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 
+from tinytales.bits import Score, Window, windows
 from tinytales.errors import TinytalesError
 from tinytales.train.corpus.readers import read_documents as corpus_documents
 from tinytales.train.model import Llama
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Over some documents: nats of all tokens, tokens, bytes."""
-
-    nats: float = 0.0
-    tokens: int = 0
-    bytes: int = 0
-    documents: int = 0
-
-    @property
-    def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / self.bytes if self.bytes else math.nan
-
-    @property
-    def perplexity(self) -> float:
-        """By token: compares only models with the same tokenizer."""
-        return math.exp(self.nats / self.tokens) if self.tokens else math.nan
-
-    def __add__(self, other: Score) -> Score:
-        return Score(
-            self.nats + other.nats,
-            self.tokens + other.tokens,
-            self.bytes + other.bytes,
-            self.documents + other.documents,
-        )
-
-
-def windows(tokens: Sequence[int], context: int) -> Iterator[tuple[list[int], int]]:
-    """Pieces of at most `context` + 1 tokens, with the first target that counts in each."""
-    end = min(len(tokens), context + 1)
-    yield list(tokens[:end]), 1
-    while end < len(tokens):
-        start = end - 1 - context // 2
-        new_end = min(len(tokens), start + context + 1)
-        yield list(tokens[start:new_end]), end - start
-        end = new_end
 
 
 def score_documents(
@@ -79,7 +36,7 @@ def score_documents(
     try:
         for source, texts in documents.items():
             chosen = list(texts)[: limit or None]
-            pieces = []
+            pieces: list[Window] = []
             total = Score(bytes=sum(len(t.encode()) for t in chosen), documents=len(chosen))
             for encoding in tokenizer.encode_batch(chosen, add_special_tokens=False):
                 pieces += windows([0, *encoding.ids, 0], model.shape.context)
@@ -93,7 +50,7 @@ def score_documents(
 
 
 @torch.no_grad()
-def _score(model: Llama, pieces: list[tuple[list[int], int]], device: torch.device) -> Score:
+def _score(model: Llama, pieces: Sequence[Window], device: torch.device) -> Score:
     longest = max(len(tokens) for tokens, _ in pieces) - 1
     inputs = torch.zeros((len(pieces), longest), dtype=torch.int64)
     targets = torch.full((len(pieces), longest), -100, dtype=torch.int64)

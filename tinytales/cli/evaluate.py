@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from tinytales.bits import Score
     from tinytales.story import Story
     from tinytales.storyteller import Storyteller
-    from tinytales.train.evaluate import Score
 
 app = typer.Typer(add_completion=False)
 
@@ -83,21 +83,13 @@ def _checkpoint(folder: Path, documents: dict[str, list[str]]) -> dict[str, Scor
 
 def _bundle(path: Path | None, documents: dict[str, list[str]]) -> dict[str, Score]:
     """Token by token through the engine and its cache: what a reader really gets."""
-    import math
-
+    from tinytales.bits import score_texts
     from tinytales.bundle import Bundle
     from tinytales.engine import open_engine
-    from tinytales.export import measure
-    from tinytales.train.evaluate import Score
 
     bundle = Bundle.open(path)
     engine = open_engine(bundle)
-    scores = {}
-    for name, texts in documents.items():
-        pieces, size = measure.documents(bundle, texts)
-        bits = measure.bits_per_byte(engine, pieces, size)
-        tokens = sum(len(piece.tokens) - piece.first for piece in pieces)
-        scores[name] = Score(bits * size * math.log(2), tokens, size, len(texts))
+    scores = {name: score_texts(engine, bundle, texts) for name, texts in documents.items()}
     engine.close()
     return scores
 
@@ -187,7 +179,7 @@ def _teller(path: Path | None) -> Iterator[Storyteller]:
 
 
 def _show(scores: dict[str, Score], as_json: bool) -> None:
-    from tinytales.train.evaluate import Score
+    from tinytales.bits import Score
 
     if len(scores) > 1:
         scores = scores | {"all": sum(scores.values(), Score())}
