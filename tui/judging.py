@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tinytales.errors import TinytalesError
 from tinytales.story import Story
-from tinytales.tui.shelf import Shelf
+from tinytales.tui.shelf import Shelf, sentence
 
 if TYPE_CHECKING:
     from tinytales.grading.cache import Score
@@ -41,6 +41,7 @@ class Judging:
         self.error: TinytalesError | None = None
         self.done = False
         self.leaving = False
+        self._asked = {job.story.id for job in plan.jobs}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="judging", daemon=True)
         self._thread.start()
@@ -61,6 +62,45 @@ class Judging:
 
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
+
+    def asks(self, story: str) -> bool:
+        """Is this story among those that have no answer yet?"""
+        return story in self._asked and story not in self.scores
+
+    def says(self) -> str:
+        """How far it is, and how long it will still take."""
+        total, progress = len(self.plan.jobs), self.progress
+        if self.stopped:
+            return "Stopping: the last answers are on their way, and paid for."
+        if progress is None:
+            return f"Reading {_stories(total)} …"
+        full = int(12 * progress.done / total)
+        parts = [f"{'━' * full}{'·' * (12 - full)} {progress.done} of {total}"]
+        if progress.eta is not None:
+            parts.append(f"{int(progress.eta) // 60}:{int(progress.eta) % 60:02} left")
+        if missing := progress.done - progress.scored:
+            parts.append(f"{missing} without a grade")
+        return " · ".join(parts)
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, for a grown-up."""
+        total = len(self._asked)
+        scored = sum(score.scored for score in self.scores.values())
+        waits = total - sum(score.attempts > 0 for score in self.scores.values())
+        graded = f"{scored} of {_stories(total)} {'has' if scored == 1 else 'have'} a grade"
+        later = f"{_stories(waits)} wait{'s' if waits == 1 else ''}, and will be offered again."
+        if self.error is not None:
+            return f"{sentence(self.error)} {later if waits else ''}".strip()
+        progress, cost = self.progress, ""
+        if progress is not None and (
+            spent := self.plan.spent(progress.prompt_tokens, progress.answer_tokens)
+        ):
+            cost = f"; {spent}"
+        if waits:
+            return f"{'Stopped: ' if self.stopped else ''}{graded}{cost}. {later}"
+        why = " The others say why." if scored < total else ""
+        return f"{graded}{cost}.{why}"
 
     def _run(self) -> None:
         from tinytales.grading import Desk
@@ -140,3 +180,7 @@ def rows_of(shelf: Shelf, which: str, known: dict[str, Marks]) -> tuple[list[Row
 def _saved(shelf: Shelf, ids: list[str]) -> list[Story]:
     found = (shelf.get(id) for id in ids)
     return [story for story in found if story is not None]
+
+
+def _stories(count: int) -> str:
+    return "1 story" if count == 1 else f"{count:,} stories"

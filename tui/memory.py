@@ -19,11 +19,13 @@ FILE = "app.json"
 class Memory:
     """Attributes:
     sort: how the library was sorted.
+    rubric: by what a judge was asked last.
     speeds: digest of a voice -> {"tokens_per_second": …, "memory": bytes}, as measured here.
     """
 
     sort: str = ""
     favorites_only: bool = False
+    rubric: str = "gentle"
     speeds: dict[str, dict[str, float]] = field(default_factory=dict)
     path: Path | None = field(default=None, repr=False)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tinytales.grading.plan import Plan
     from tinytales.story import Story
 
-__all__ = ["Desk", "offline_marks"]
+__all__ = ["Desk", "is_key", "offline_marks"]
 
 DEFAULT_JUDGE = "gpt-4.1-mini"
 
@@ -39,6 +39,16 @@ def offline_marks(story: Story) -> Marks:
     from tinytales.grading import offline
 
     return offline.marks(story)
+
+
+def is_key(text: str) -> bool:
+    """Does this look like a key, or hold the one in use? Then it must not be shown or kept."""
+    import os
+
+    from tinytales.grading.judge import KEY
+
+    key = os.environ.get(KEY, "").strip()
+    return (text.startswith("sk-") and len(text) >= 20) or (len(key) > 5 and key in text)
 
 
 class Desk:
@@ -238,6 +248,11 @@ class Desk:
     def scores(self, stories: Sequence[Story] | None = None) -> list[Score]:
         """Scores given so far: of all stories, or of these."""
         return self.cache.scores(None if stories is None else [story.id for story in stories])
+
+    def marks(self, story: Story, person: str = "me") -> dict[str, float | str]:
+        """What a person gave a story."""
+        given = [m for id, who, m in self.cache.marks() if (id, who) == (story.id, person)]
+        return given[0] if given else {}
 
     def mark(self, story: Story, marks: Mapping[str, float | str], person: str = "me") -> None:
         """Keep a person's own marks, for `tinytales grade agree`."""

@@ -1,4 +1,4 @@
-"""Where stories to be graded come from: the library, JSONL files, text files, folders of them.
+"""Where stories to be graded come from, and, for saved ones, where their grades go back to.
 
     read(["library"])                 everything saved;  library:last:20, library:favorites too
     read(["queue"])                   put aside by `tinytales grade later` or in the app
@@ -15,13 +15,16 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytales.errors import LibraryError, TinytalesError, UsageError
-from tinytales.grading.cache import key_of
+from tinytales.grading.cache import Score, key_of
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
 from tinytales.story import Story
+
+if TYPE_CHECKING:
+    from tinytales.library import Library
 
 #: A larger file is not a tiny story.
 MOST_TEXT = 200_000
@@ -37,6 +40,27 @@ def read(sources: Iterable[str]) -> list[Story]:
     if not stories:
         raise UsageError("there are no stories to grade", hint="tinytales tell --save makes some")
     return stories
+
+
+def remember(library: Library, scores: Iterable[Score]) -> None:
+    """Let saved stories keep their grades in the library; each grade once."""
+    for score in scores:
+        try:
+            library.entry(score.story)
+        except LibraryError:  # it came from elsewhere
+            continue
+        if not score.scored:
+            continue
+        mark = {
+            "judge": score.judge,
+            "rubric": score.rubric,
+            "repeat": score.repeat,
+            "grades": dict(score.grades),
+            "mean": score.mean,
+            "assessment": score.assessment,
+        }
+        if mark not in [{k: m.get(k) for k in mark} for m in library.marks(score.story)]:
+            library.add_mark(score.story, mark)
 
 
 def _read(source: str) -> Iterator[Story]:
