@@ -15,7 +15,9 @@ from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
 from tinytales.story import Story
 from tinytales.tui.rehearsal import Rehearsal, originals
+from tinytales.tui.screens.duel import DuelScreen
 from tinytales.tui.shelf import Shelf
+from tinytales.tui.voices import Voice
 from tinytales.tui.widgets.chips import Chip
 from tinytales.tui.widgets.storylist import StoryList
 
@@ -377,6 +379,31 @@ async def test_a_duel_is_blind_counted_and_revealed(make_app, until, monkeypatch
         await until(lambda: " of 5" in str(app.screen.query_one("#voices").get_row_at(0)))
 
 
+async def test_a_duel_in_the_smallest_terminal_shows_one_story_at_a_time(make_app, until):
+    app = make_app()
+    app._open_teller = lambda path, _: Rehearsal(path.name)
+    voices = [Voice(Path(name), "came along", name, f"{name}-digest") for name in ("a", "b")]
+    async with app.run_test(size=(40, 15)) as pilot:
+        app.push_screen(DuelScreen(*voices))
+        await until(lambda: getattr(app.screen, "ready", False))
+        await pilot.pause()
+        duel = app.screen
+
+        def shown() -> list[bool]:
+            return [duel.query_one(f"#side{n}").size.height > 8 for n in (0, 1)]
+
+        assert shown() == [True, False]
+        await pilot.press("tab")
+        await pilot.pause()
+        assert shown() == [False, True]
+        assert duel.focused is duel.query_one("#side1")
+        await pilot.press("1")  # who wins comes to the front
+        await pilot.pause()
+        assert shown() == [True, False]
+        await pilot.resize_terminal(100, 30)
+        await until(lambda: all(shown()))
+
+
 # -- the grown-ups' corner -------------------------------------------------------------------------
 
 
@@ -552,28 +579,9 @@ async def test_ascii_mode_draws_ascii_only(make_app, told, until):
 
 async def test_every_button_in_the_app_is_pressed_by_a_test(make_app, until):
     """A new button without a test fails here."""
-    pressed = Path(__file__).read_text() + (
-        Path(__file__).with_name("test_tui_make.py").read_text()
-    )
+    names = ("test_tui_library.py", "test_tui_make.py", "test_tui_grading.py")
+    pressed = "".join(Path(__file__).with_name(name).read_text() for name in names)
     rooms = Path(tinytales.tui.__path__[0])
     for source in rooms.rglob("*.py"):
         for name in re.findall(r'Button\([^)]*id="([\w]+)"', source.read_text()):
             assert f"#{name}" in pressed or f'"{name}"' in pressed, (source.name, name)
-
-
-async def test_grading_marks_stories_and_queues_them_for_a_judge(make_app, until, shelf):
-    from tinytales.grading import Desk
-
-    app = make_app(shelf=shelf)
-    async with app.run_test(size=(100, 40)) as pilot:
-        await solved(app, pilot, until)
-        await pilot.press("ctrl+n", "ctrl+n")
-        table = app.screen.query_one("#marks")
-        await until(lambda: table.row_count == 5)
-        table.focus()
-        await pilot.press("down", "q")
-        await until(lambda: table.get_row_at(1)[-1] == "waits")
-        with Desk() as desk:
-            assert [story.id for _, story in desk.waiting()] == ["story3"]
-        await pilot.click("#queue")
-        await until(lambda: table.get_row_at(1)[-1] == "")

@@ -1,4 +1,8 @@
-"""A blind duel: two voices, one prompt, one seed. Pick the better; then see whose it was."""
+"""A blind duel: two voices, one prompt, one seed. Pick the better; then see whose it was.
+
+The stories stand side by side, in a narrow terminal one above the other, and in the smallest one at
+a time: Tab turns to the other.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 import random
 from typing import Any, ClassVar
 
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -28,13 +32,14 @@ class DuelScreen(Dialog[None]):
 
 Read both. **Left** or **1** says that the left one is better, **Right** or **2** the right one,
 **=** that they are even. Then you see whose stories they were. **n** is another round.
+**Tab** turns to the other story.
 """
     BINDINGS: ClassVar[list[Any]] = [
-        Binding("left,1", "pick(0)", "The first", key_display="1"),
-        Binding("right,2", "pick(1)", "The second", key_display="2"),
+        Binding("left,1", "pick(0)", "First", key_display="1"),
+        Binding("right,2", "pick(1)", "Second", key_display="2"),
         Binding("equals_sign,0", "even", "Even", key_display="="),
-        Binding("n", "again", "Another round"),
-        Binding("tab", "app.focus_next", show=False),
+        Binding("n", "again", "Again"),
+        Binding("tab", "turn", "The other", show=False),
         Binding("escape", "dismiss", "Back", key_display="Esc"),
     ]
 
@@ -44,24 +49,30 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
         self.sides = [one, other]
         self.ready = False
         self.decided = False
+        self._names = ("the first", "the second")
+        self._front = 0  # the story that is shown where only one has room
 
     def compose(self) -> ComposeResult:
         with Vertical(id="match"):
             yield Label("Which story is better?", id="question")
             with Horizontal(id="arena"):
                 for number in (0, 1):
-                    with Vertical():
+                    with Vertical(classes="side"):
                         yield Static("", id=f"name{number}", classes="name")
                         yield StoryView(id=f"side{number}")
             with Horizontal(classes="buttons"):
-                yield Button("1  The first", id="pick0", variant="primary", compact=True)
-                yield Button("2  The second", id="pick1", variant="primary", compact=True)
-                yield Button("=  Even", id="even", compact=True)
-                yield Button("n  Again", id="again", compact=True)
+                for label, action, id in (
+                    ("1  The first", "pick(0)", "pick0"),
+                    ("2  The second", "pick(1)", "pick1"),
+                    ("=  Even", "even", "even"),
+                    ("n  Again", "again", "again"),
+                ):
+                    variant = "primary" if id.startswith("pick") else "default"
+                    action = f"screen.{action}"
+                    yield Button(label, variant, id=id, action=action, compact=True)
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one("#side0").focus()
         for view in self.query(StoryView):
             view.follows = False
         self._tell()
@@ -69,12 +80,14 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
     @work(exclusive=True, group="duel")
     async def _tell(self) -> None:
         self.ready = self.decided = False
+        self.refresh_bindings()
         self._dice.shuffle(self.sides)
         opening = self.tales.dealer.opening()
         self.query_one("#question", Label).update("Two voices are thinking of a story …")
-        for number in (0, 1):
-            self.query_one(f"#name{number}", Static).update(("the first", "the second")[number])
-            self.query_one(f"#side{number}", StoryView).clear()
+        for view in self.query(StoryView):
+            view.clear()
+        self._names = ("the first", "the second")
+        self._show(0)
         prompt, seed = StoryPrompt(opening=opening), self._dice.randrange(1_000_000)
         for number, voice in enumerate(self.sides):
             try:
@@ -88,17 +101,43 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
             view.to_start()
         self.query_one("#question", Label).update("Which story is better?")
         self.ready = True
+        self.refresh_bindings()
+
+    @property
+    def _one_at_a_time(self) -> bool:
+        return self.has_class("-narrow") and self.has_class("-low")
+
+    def _show(self, front: int) -> None:
+        """The names above the stories, and one of these in front."""
+        self._front = front
+        turns = " · Tab: the other" if self._one_at_a_time else ""
+        for number, side in enumerate(self.query(".side")):
+            side.set_class(number != front, "-behind")
+            self.query_one(f"#name{number}", Static).update(self._names[number] + turns)
+        self.query_one(f"#side{front}").focus()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(lambda: self._show(self._front))  # when the classes are known
+
+    def action_turn(self) -> None:
+        if self._one_at_a_time:
+            self._show(1 - self._front)
+        else:
+            self.focus_next()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("pick", "even"):
+            return self.ready and not self.decided
+        return self.ready if action == "again" else True
 
     def action_pick(self, number: int) -> None:
-        if self.ready and not self.decided:
-            winner, loser = self.sides[number], self.sides[1 - number]
-            self._count(winner, loser)
-            self._reveal(number)
+        winner, loser = self.sides[number], self.sides[1 - number]
+        self._count(winner, loser)
+        self._reveal(number)
 
     def action_even(self) -> None:
-        if self.ready and not self.decided:
-            self._count(*self.sides, drawn=True)
-            self._reveal(None)
+        self._count(*self.sides, drawn=True)
+        self._reveal(None)
 
     def _count(self, winner: Voice, loser: Voice, *, drawn: bool = False) -> None:
         told = self.tales.voice_changed  # the table of voices shows the tally
@@ -111,24 +150,15 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
 
     def _reveal(self, winner: int | None) -> None:
         self.decided = True
-        for number, voice in enumerate(self.sides):
-            crown = "★ " if number == winner else ""
-            name = f"{crown}{voice.name} ({voice.quantization})"
-            self.query_one(f"#name{number}", Static).update(name)
+        first, second = (
+            f"{'★ ' if number == winner else ''}{voice.name} ({voice.quantization})"
+            for number, voice in enumerate(self.sides)
+        )
+        self._names = (first, second)
+        self._show(self._front if winner is None else winner)
         done = "They are even." if winner is None else f"{self.sides[winner].name} it is."
-        self.query_one("#question", Label).update(f"{done} n is another round.")
+        self.query_one("#question", Label).update(done)
+        self.refresh_bindings()
 
     def action_again(self) -> None:
-        if self.ready:
-            self._tell()
-
-    @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
-        event.stop()
-        name = event.button.id or ""
-        if name.startswith("pick"):
-            self.action_pick(int(name[-1]))
-        elif name == "even":
-            self.action_even()
-        else:
-            self.action_again()
+        self._tell()
