@@ -8,12 +8,14 @@ stands, so that the form can be filled in while it wakes.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import constants
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.filter import Monochrome, NoColor
@@ -38,6 +40,8 @@ from tinytales.tui.widgets.choices import OFFERED, TURNS
 from tinytales.tui.wishes import Dealer
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from tinytales.sampling import Sampling
     from tinytales.settings import Settings
     from tinytales.storyteller import Storyteller, Telling
@@ -136,6 +140,13 @@ class TinytalesApp(App[None]):
         self._next_seed = self.launch.seed
         self._live: LiveTelling | None = None
         self._came_from = "make"
+
+    def get_driver_class(self) -> type[Driver]:
+        if sys.platform == "win32" or constants.DRIVER:  # a browser has its own
+            return super().get_driver_class()
+        from tinytales.tui.driver import TerminalDriver
+
+        return TerminalDriver
 
     # -- the first picture -----------------------------------------------------------------------
 

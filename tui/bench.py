@@ -8,6 +8,8 @@ start     process start to the first usable picture; Enter to the first word (wi
           shipped voice; a rehearsal where there is none, and the report says so)
 stream    500 tokens a second: share of one core, longest time the interface stood still, key to
           effect (95th percentile)
+escape    Esc to the stop on the screen, while the shipped voice tells; nothing but the bytes that
+          a terminal would see is measured
 library   10,000 stories: open, search
 
 The child process writes its times (CLOCK_MONOTONIC, the same clock for both) into a file; this
@@ -21,6 +23,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import select
 import signal
 import subprocess
@@ -37,6 +40,7 @@ TARGETS = {
     "share of one core, %": 35,
     "longest frame, ms": 120,
     "key to effect, p95, ms": 60,
+    "Esc to the stop, p95, ms": 100,
     "open 10,000 stories, s": 0.3,
     "search 10,000 stories, s": 0.3,
 }
@@ -49,11 +53,12 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="*", help="start, stream, library; default: all")
+    parser.add_argument("what", nargs="*", help="start, stream, escape, library; default: all")
     parser.add_argument("--seconds", type=float, default=60, help="how long to stream")
     parser.add_argument("--rate", type=float, default=500, help="tokens a second")
     parser.add_argument("--stories", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5, help="starts; the median counts")
+    parser.add_argument("--stops", type=int, default=40, help="how often a story is stopped")
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--inside", default="", help=argparse.SUPPRESS)
@@ -63,7 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
         {"start": start_inside, "stream": stream_inside}[options.inside](options)
         return
     figures: dict[str, Any] = {}
-    for name, measure in (("start", start), ("stream", stream), ("library", library)):
+    for measure in (start, stream, escape, library):
+        name = measure.__name__
         if not options.what or name in options.what:
             figures |= measure(options)
     if options.json:
@@ -79,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 class Terminal:
-    """A child process in a pseudo-terminal of 100 x 32; `wait` reads what it draws."""
+    """A child process in a pseudo-terminal of 100 x 32; `wait` reads what it draws into `drawn`."""
 
     def __init__(self, command: list[str], log: Path) -> None:
         import fcntl
@@ -88,6 +94,7 @@ class Terminal:
         import termios
 
         self.log = log
+        self.drawn = b""  # since the last key
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 32, 100, 0, 0))
         environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
@@ -109,10 +116,15 @@ class Terminal:
                 return until()
             if select.select([self._master], [], [], min(left, 0.01))[0]:
                 with contextlib.suppress(OSError):
-                    os.read(self._master, 65536)
+                    self.drawn += os.read(self._master, 65536)
         return True
 
+    def draws(self, text: str, seconds: float = 20) -> bool:
+        """Read until `text` was drawn in one piece."""
+        return self.wait(lambda: text.encode() in self.drawn, seconds)
+
     def press(self, keys: bytes) -> float:
+        self.drawn = b""
         now = time.monotonic()
         os.write(self._master, keys)
         return now
@@ -303,6 +315,41 @@ def stream_inside(options: argparse.Namespace) -> None:
         settings=Settings(pace=0),
         open_teller=lambda _path, _settings: teller,  # type: ignore[arg-type,return-value]
     ).run()
+
+
+# -- escape ----------------------------------------------------------------------------------------
+
+
+def escape(options: argparse.Namespace) -> dict[str, Any]:
+    """A story is stopped in the middle and another one begun, again and again."""
+    command = [sys.executable, "-m", "tinytales", "app", "--seed", "7"]
+    if options.model is not None:
+        command += ["--model", str(options.model.absolute())]
+    delays, dice = [], random.Random(7)
+    with tempfile.TemporaryDirectory() as folder:
+        terminal = Terminal(command, Path(folder) / "log")
+        try:
+            if not terminal.draws(" tells"):
+                raise SystemExit("no voice woke within 20 s")
+            terminal.press(b"\r")
+            for _ in range(options.stops):
+                if not terminal.draws("telling"):
+                    raise SystemExit("no story began within 20 s")
+                until = time.monotonic() + dice.uniform(0.3, 1)
+                terminal.wait(lambda end=until: time.monotonic() > end, 2)  # type: ignore[misc]
+                pressed = terminal.press(b"\x1b")
+                if not terminal.draws("stopped here"):
+                    raise SystemExit("Esc did not stop the story within 20 s")
+                delays.append(1000 * (time.monotonic() - pressed))
+                terminal.press(b"r")
+        finally:
+            terminal.close()
+    delays.sort()
+    return {
+        "Esc to the stop, median, ms": median(delays),
+        "Esc to the stop, p95, ms": delays[int(len(delays) * 0.95)],
+        "stops": float(len(delays)),
+    }
 
 
 # -- library ---------------------------------------------------------------------------------------
