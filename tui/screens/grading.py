@@ -318,11 +318,8 @@ what GPT-4 would say. The last column is the judge's.
         if judging is not None:
             line = judging.says()
         elif not line and self._waiting:
-            line = (
-                f"{_stories(self._waiting)} for a judge."
-                if self.size.width >= 48
-                else f"{_stories(self._waiting)}."
-            )
+            whom = " for a judge" if self.app.size.width >= 64 else ""
+            line = f"{_stories(self._waiting)}{whom}."
         elif not line and self._marked:
             line = f"{len(self._marked)} marked."
         self.query_one("#told", Static).update(line)

@@ -22,7 +22,7 @@ from tinytales.tui.judging import Row
 from tinytales.tui.screens.dialogs import ESC
 from tinytales.tui.screens.place import Dialog
 from tinytales.tui.shelf import sentence
-from tinytales.tui.widgets.chips import Chips
+from tinytales.tui.widgets.chips import Chip, Chips
 
 if TYPE_CHECKING:
     from tinytales.grading.cache import Score
@@ -58,6 +58,7 @@ whether the wishes were met. Nothing is sent before you agree.
         super().__init__()
         self._stories = stories
         self._rubric = rubric if rubric in RUBRICS else next(iter(RUBRICS))
+        self._wanted: tuple[str, ...] = ()
         self._plan: Plan | None = None
 
     def compose(self) -> ComposeResult:
@@ -80,11 +81,11 @@ whether the wishes were met. Nothing is sent before you agree.
             with Horizontal(classes="buttons"):
                 yield Button("Agree", id="agree", variant="primary", compact=True)
                 yield Button("For later", id="later", compact=True)
-                yield Button("Never mind", id="no", compact=True)
+                yield Button("No", id="no", compact=True)
 
     def on_mount(self) -> None:
         self.query_one("Chip.-on").focus()
-        self._reckon()
+        self._written()
 
     @property
     def rubric(self) -> str:
@@ -97,24 +98,28 @@ whether the wishes were met. Nothing is sent before you agree.
         return model.value.strip(), address.value.strip()
 
     @on(Input.Changed)
+    @on(Chip.Switched)
     def _written(self) -> None:
-        self._reckon()
+        """Another judge or rubric: what was said so far no longer holds."""
+        wanted = (*self.judge, self.rubric)
+        if wanted != self._wanted:
+            self._wanted, self._plan = wanted, None
+            self.query_one("#agree", Button).disabled = True
+            self._reckon(*wanted)
 
     @on(Input.Submitted)
     def _next(self) -> None:
         self.focus_next()
 
-    def on_chip_switched(self) -> None:
-        self._reckon()
-
     @work(exclusive=True, group="plan")
-    async def _reckon(self) -> None:
+    async def _reckon(self, *wanted: str) -> None:
         """Say what would go where, and what it would cost."""
+        from tinytales.grading.plan import dollars
+
         agree, later = self.query_one("#agree", Button), self.query_one("#later", Button)
-        self._plan, agree.disabled = None, True
         await asyncio.sleep(TYPING)
         try:
-            plan, about, problem = await asyncio.to_thread(self._make, *self.judge, self.rubric)
+            plan, about, problem = await asyncio.to_thread(self._make, *wanted)
         except TinytalesError as error:
             self._say(sentence(error))
             return
@@ -127,9 +132,14 @@ whether the wishes were met. Nothing is sent before you agree.
             )
             return
         self._plan, agree.disabled = plan, False
-        agree.label = "Agree" if plan.requests else "Show"
-        far = plan.requests and "(on this machine)" not in plan.says()
-        self._say("\n".join([about, plan.says(), *([OF_THE_KEY] if far else [])]))
+        # The price stands on the button too: on a small screen the text has to be scrolled.
+        price = f" {dollars(plan.cost)}" if plan.cost else ""
+        agree.label = f"Agree{price}" if plan.requests else "Show"
+        self._say(
+            "\n".join(
+                [plan.says(), *([OF_THE_KEY] if plan.requests and plan.cost != 0 else []), about]
+            )
+        )
 
     def _make(self, model: str, address: str, rubric: str) -> tuple[Plan, str, str]:
         """The plan, what the rubric asks, and why it cannot be carried out (in a thread)."""
