@@ -143,6 +143,19 @@ def test_a_header_never_pushes_the_end_out_of_the_context(corpus: Path) -> None:
     assert not any(StoryPrompt.parse(text).words for text in long)
 
 
+def test_what_must_have_a_header_is_never_bare(root: Path, tmp_path: Path) -> None:
+    recipe = root / "always.toml"
+    recipe.write_text(RECIPE.replace("rename = true", 'rename = true\nalways = ["summary"]'))
+    out = tmp_path / "out"
+    build(*load_recipe(recipe), out, report=lambda line: None)
+    texts = list(documents(out, "originals"))
+    source = json.loads((out / "corpus.json").read_text())["sources"][0]
+    assert len(texts) == source["renderings"] > 100
+    assert source["headers_left_out"] > 0 == source["over_context"]
+    assert all(StoryPrompt.parse(text).summary for text in texts)
+    assert any(not StoryPrompt.parse(text).summary for text in documents(out, "notes"))
+
+
 def test_the_same_recipe_gives_the_same_bytes(root: Path, corpus: Path, tmp_path: Path) -> None:
     build(*load_recipe(root / "recipe.toml"), tmp_path / "again", report=lambda line: None)
     assert digests(tmp_path / "again") == digests(corpus)

@@ -185,7 +185,7 @@ def test_renderings_are_prompts_that_can_be_read_back() -> None:
         assert prompt.opening == STORY
         assert all(occurs(word, STORY) for word in prompt.words)
         assert prompt.sentence in STORY
-        assert len(prompt.words) <= 4
+        assert len(prompt.words) <= 5
         header = text[: text.index(STORY)]
         lines = [line.split(":")[0] for line in header.splitlines()]
         if len(lines) > 2:
@@ -203,6 +203,13 @@ def test_one_combination_can_be_held_out() -> None:
     assert not any("Words:" in text and "Summary:" in text for text in held_out)
     assert any("Words:" in text for text in held_out)
     assert any("Summary:" in text for text in held_out)
+
+
+def test_a_line_may_always_be_given() -> None:
+    renderer = Renderer(CorpusRecipe((SOURCE,)), Counter(DOCUMENT.content))
+    texts = [renderer(DOCUMENT, Random(number), ("summary",)) for number in range(300)]
+    assert all(StoryPrompt.parse(text).summary == DOCUMENT.summary for text in texts)
+    assert len(set(texts)) > 100
 
 
 def test_rarer_words_are_asked_for_more_often() -> None:

@@ -168,7 +168,7 @@ def _build_into(
     sources = []
     for source in recipe.source:
         rendered = _render(folder, source, renderer, recipe.seed)
-        packed = _pack(folder, source.name, rendered, tokenizer, recipe.context)
+        packed = _pack(folder, source, rendered, tokenizer, recipe.context)
         tally = tallies[source.name]
         sources.append(
             {
@@ -232,15 +232,19 @@ def _render(
             rng = Random(f"{seed}/{source.name}/{turn}/{number}")
             if turn and source.rename:
                 document = rename(document, rng)
-            yield renderer(document, rng), document.text
+            yield renderer(document, rng, source.always), document.text
 
 
 def _pack(
-    folder: Path, name: str, texts: Iterator[tuple[str, str]], tokenizer: Any, context: int
+    folder: Path, source: Source, texts: Iterator[tuple[str, str]], tokenizer: Any, context: int
 ) -> dict[str, int]:
-    """Encode and write one source. Returns what was counted, for the manifest."""
+    """Encode and write one source. Returns what was counted, for the manifest.
+
+    A header too long for its story is left out; the story too, if it must `always` have one.
+    """
     import numpy as np
 
+    name = source.name
     raw, starts = folder / f"{name}.raw", array("Q")
     tokens = size = unheaded = over = 0
     with raw.open("wb") as file:
@@ -249,6 +253,9 @@ def _pack(
             for (text, bare), encoding in zip(batch, encoded, strict=True):
                 ids = encoding.ids
                 if len(ids) + 2 > context and text != bare:
+                    if source.always:
+                        unheaded += 1
+                        continue
                     # The end of the story is worth more to the model than its header.
                     text, ids = bare, tokenizer.encode(bare, add_special_tokens=False).ids
                     unheaded += 1

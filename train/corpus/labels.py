@@ -9,7 +9,7 @@ order.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -145,30 +145,36 @@ class Renderer:
         self.recipe = recipe
         self._frequency = frequency
 
-    def __call__(self, document: Document, rng: Random) -> str:
-        """The story under a random header (or none), without end tokens."""
+    def __call__(self, document: Document, rng: Random, always: Sequence[str] = ()) -> str:
+        """The story under a random header (or none), without end tokens.
+
+        With `always` (header lines) it is never bare: a style that is to be told on request only.
+        """
         form = rng.random()
-        if form < self.recipe.bare:
+        if not always and form < self.recipe.bare:
             return document.text
-        if form < self.recipe.bare + self.recipe.story_only:
+        if not always and form < self.recipe.bare + self.recipe.story_only:
             return STORY_LINE + document.text
-        wishes = self._wishes(document, rng)
+        wishes = self._wishes(document, rng, always)
         ood = set(self.recipe.ood)
         if ood and ood <= wishes.keys():
             del wishes[rng.choice(sorted(ood))]
         order = rng.sample(sorted(wishes), len(wishes))
         return StoryPrompt(**wishes).header(order) + STORY_LINE + document.text
 
-    def _wishes(self, document: Document, rng: Random) -> dict[str, Any]:
+    def _wishes(self, document: Document, rng: Random, always: Sequence[str]) -> dict[str, Any]:
+        def asks(line: str, share: float) -> bool:
+            return rng.random() < share or line in always
+
         wishes: dict[str, Any] = {}
-        if rng.random() < 0.85:
+        if asks("words", 0.85):
             wishes["words"] = self._words(document, rng)
-        if document.summary and rng.random() < 0.35:
+        if document.summary and asks("summary", 0.35):
             wishes["summary"] = document.summary
-        if document.features and rng.random() < 0.35:
+        if document.features and asks("features", 0.35):
             some = rng.randint(1, len(document.features))
             wishes["features"] = rng.sample(document.features, some)
-        if rng.random() < 0.15:
+        if asks("sentence", 0.15):
             wishes["sentence"] = self._sentence(document, rng)
         if not any(wishes.values()):
             wishes["words"] = self._words(document, rng)

@@ -44,6 +44,7 @@ class Source:
     encoding: str = "utf-8"
     where: Mapping[str, str] = field(default_factory=dict)  # keep documents with these fields
     features: tuple[str, ...] = ()  # what every story of the source has, as in tinytales.prompt
+    always: tuple[str, ...] = ()  # header lines given wherever they are known: never bare
     min_words: int = 20
     max_words: int = 450
 
@@ -67,6 +68,9 @@ class Source:
         for name in self.features:
             if name not in FEATURES:
                 raise UsageError(f"unknown feature {name!r}", hint=nearest(name, FEATURES))
+        for line in self.always:
+            if line not in HEADER_LINES:
+                raise UsageError(f"unknown header line {line!r}", hint=nearest(line, HEADER_LINES))
 
 
 @dataclass(frozen=True)
