@@ -161,9 +161,45 @@ async def grownups(pilot, until):
     await until(lambda: getattr(pilot.app.screen, "PLACE", "") == "grownups")
 
 
+async def grading(pilot, until):
+    """Two stories graded (one of them refused), one waiting, two marked."""
+    from tinytales.grading import Desk
+    from tinytales.grading.cache import Score
+
+    app = pilot.app
+    kind = {"safe": 9.0, "warm": 8.5, "simple": 8.0, "ending": 7.0}
+    with Desk() as desk:
+        good = Score("story1", "gentle@1", "judge", grades=kind, assessment="Warm, and it ends.")
+        desk.cache.add_score(good)
+        desk.cache.add_score(Score("story3", "gentle@1", "judge", reason="the judge refused"))
+        desk.wait([app.shelf.get("story4")], "gentle")
+    await grownups(pilot, until)
+    app.screen.query_one("#sheets").active = "grading"
+    pane = app.screen.query_one("GradingPane")
+    await until(lambda: pane._rows)
+    pane.table.focus()
+    await pilot.press("down", "down", "space", "down", "down", "space")
+    await pilot.press("ctrl+home", "down")
+
+
+async def consent(pilot, until):
+    from dataclasses import replace
+
+    app = pilot.app
+    app.settings = replace(app.settings, judge_base_url="http://localhost:8080/v1")
+    await grading(pilot, until)
+    await pilot.press("g")
+    await until(lambda: app.screen.query("#agree") and not app.screen.query_one("#agree").disabled)
+
+
+async def what_was_said(pilot, until):
+    await grading(pilot, until)
+    await pilot.press("enter")
+
+
 SCREENS = [
     make_story, telling, told, branching, picking, tellings, exporting, explaining, library,
-    renaming, voices, duel, sum_of, grownups,
+    renaming, voices, duel, sum_of, grownups, grading, consent, what_was_said,
 ]  # fmt: skip
 LOOKS = [
     *((size, theme) for size in ((80, 24), (120, 40)) for theme in ("day", "bedtime")),
