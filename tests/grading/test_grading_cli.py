@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from judge_server import JudgeServer
@@ -58,6 +60,22 @@ def test_no_before_consent_is_no(file: str, capsys: Read, monkeypatch: pytest.Mo
     assert "Nothing was sent" in capsys.readouterr().err
 
 
+def test_all_commands_that_ask_a_judge_take_the_same_options(capsys: Read) -> None:
+    from dataclasses import fields
+
+    from tinytales.cli.grade import app
+    from tinytales.cli.grade_options import Asking
+
+    shared = {field.name for field in fields(Asking)}
+    for command in app.registered_commands:
+        assert command.callback is not None
+        taken = set(inspect.signature(command.callback).parameters)
+        asks = command.callback.__name__ in ("stories", "suite", "duel")
+        assert taken >= shared if asks else not {"yes", "judge", "rpm"} <= taken
+    assert run(["grade", "duel", "--help"]) == 0
+    assert "--max-cost" in capsys.readouterr().out
+
+
 def test_openai_is_not_imported_before_consent(file: str) -> None:
     script = (
         "import sys; from tinytales.cli.main import run; run(['grade', sys.argv[1], '--dry-run'])\n"
@@ -77,6 +95,7 @@ def test_openai_is_not_imported_before_consent(file: str) -> None:
         (["--base-url", "http://me:pw@host/v1"], 2, "user, a password"),
         (["--yes"], 1, "no key"),
         (["--report", "x.html", "--offline"], 2, "no scores to report"),
+        (["--report", "x.pdf", "--yes"], 2, "a report is .html, .htm, .md, .svg, not x.pdf"),
         (["--nonsense"], 2, "nonsense"),
     ],
 )
@@ -161,9 +180,12 @@ def test_the_suite_and_a_duel(
 ) -> None:
     small = ["--beginnings", "2", "--completions", "2", "--folder", str(tmp_path / "told")]
     asks = ["--base-url", server.url, "--yes"]
-    page = tmp_path / "suite.html"
-    assert run(["grade", "suite", str(tiny_bundle), *small, *asks, "--report", str(page)]) == 0
+    page, picture = tmp_path / "suite.html", tmp_path / "suite.svg"
+    reports = ["--report", str(page), "--report", str(picture)]
+    assert run(["grade", "suite", str(tiny_bundle), *small, *asks, *reports]) == 0
     assert "paper 256×8" in capsys.readouterr().out and "<svg" in page.read_text()
+    root = ElementTree.parse(picture).getroot()
+    assert root.tag.endswith("svg") and len(root.findall("{*}rect")) > 8
     (told,) = (tmp_path / "told" / "pure").glob("*.jsonl")
     assert run(["grade", "duel", str(told), str(told), *asks]) == 0
     assert "ties: 4" in capsys.readouterr().out

@@ -6,28 +6,26 @@ tinytales grade texts/ --offline                      # marks without a judge, f
 tinytales grade suite assets/storyteller runs/mine/bundle --report suite.html
 tinytales grade duel one.jsonl two.jsonl
 tinytales grade agree marks.csv
+
+The options that they share stand in grade_options.py, what they do alike in grade_run.py.
 """
 
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from tinytales.cli.grade_options import Asking, ReportTo, Rubric, asks_judge
+from tinytales.cli.grade_run import bar_end, bar_of, judged, leave, say, show, table, write
+
 if TYPE_CHECKING:
-    from tinytales.grading import Desk
     from tinytales.grading.cache import Score
-    from tinytales.grading.live import Progress
-    from tinytales.grading.plan import Plan
-    from tinytales.grading.report import Report
+    from tinytales.grading.rubric import Rubric as LoadedRubric
     from tinytales.story import Story
 
 
@@ -49,34 +47,9 @@ app = typer.Typer(
     "`tinytales grade stories FILE…`; its options: `tinytales grade stories --help`.",
 )
 
-Rubric = Annotated[str, typer.Option(help="paper, instruct, gentle, or a TOML file of your own.")]
-JudgeName = Annotated[str, typer.Option("--judge", help="The judge's model.", show_default=False)]
-BaseUrl = Annotated[
-    str, typer.Option(help="The judge's address (llama.cpp, Ollama, vLLM); default: OpenAI.")
-]
-Heat = Annotated[float, typer.Option("--temperature", help="The judge's; below 0 leaves it open.")]
-Repeats = Annotated[int, typer.Option(help="Grade every story so many times.", min=1, max=100)]
-Yes = Annotated[bool, typer.Option("--yes", help="Agree to what goes where and what it costs.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say it, and send nothing.")]
-MaxCost = Annotated[
-    float | None, typer.Option(help="US dollars; refuse a dearer plan, stop when spent.", min=0)
-]
-Rpm = Annotated[float, typer.Option("--rpm", help="Questions a minute; 0 is no limit.", min=0)]
-Tpm = Annotated[float, typer.Option("--tpm", help="Tokens a minute; 0 is no limit.", min=0)]
-Workers = Annotated[int, typer.Option(help="Questions on the wire at a time.", min=1, max=500)]
-Deadline = Annotated[float, typer.Option(help="Seconds for one question.", min=0.1)]
-Batch = Annotated[
-    bool, typer.Option("--batch", help="By the Batch API: half the price, within a day.")
-]
-Poll = Annotated[float, typer.Option(help="Seconds between two looks at a batch.", min=0.01)]
-ReportTo = Annotated[
-    list[Path] | None, typer.Option("--report", help="Write .html or .md; again for both.")
-]
-ScoresTo = Annotated[Path | None, typer.Option("--out", help="Write all scores (JSONL).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print scores as JSON lines.")]
-
 
 @app.command()
+@asks_judge
 def stories(
     sources: Annotated[
         list[str],
@@ -84,23 +57,9 @@ def stories(
             help="library, library:last:N, queue, story ids, JSONL, text files, folders, -."
         ),
     ],
+    asking: Asking,
     rubric: Rubric = "paper",
-    judge: JudgeName = "",
-    base_url: BaseUrl = "",
-    temperature: Heat = 0.0,
-    repeats: Repeats = 1,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    max_cost: MaxCost = None,
-    rpm: Rpm = 500,
-    tpm: Tpm = 200_000,
-    workers: Workers = 16,
-    deadline: Deadline = 120,
-    batch: Batch = False,
-    poll: Poll = 30,
     report: ReportTo = None,
-    out: ScoresTo = None,
-    as_json: AsJson = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Marks without a judge: free, but not GPT-4.")
     ] = False,
@@ -113,29 +72,30 @@ def stories(
 
     tales = origin.read(sources)
     if offline:
-        _no_judge(report, out, batch)
-        _offline(tales, reference, as_json)
+        _offline(tales, reference, asking, report)
         return
     from tinytales.grading import report as reporting
-    from tinytales.grading.rubric import load
 
-    loaded = load(rubric)
-    _no_pairs(loaded.pairs)
-    with _desk(judge, base_url, temperature, rpm, tpm, workers, deadline) as desk:
-        plan = desk.plan(tales, rubric, repeats=repeats, batch=batch)
-        if not _agreed(plan, yes, dry_run, max_cost):
-            return
-        scores, stopped = _grade(desk, plan, max_cost, poll)
-    _remember(tales, scores)
-    made = reporting.build("How good are the stories?", _graded(tales, scores), loaded)
-    _write(made, report, scores, out)
-    _print(tales, scores, list(loaded.criteria) + list(loaded.choices), as_json)
-    _leave(scores, stopped)
+    loaded = _single(rubric)
+    done = judged(
+        asking,
+        lambda desk: desk.plan(tales, rubric, repeats=asking.repeats, batch=asking.batch),
+    )
+    if done is None:
+        return
+    scores, stopped = done
+    _keep_with_stories(scores)
+    made = reporting.build("How good are the stories?", reporting.graded(tales, scores), loaded)
+    write(made, report, scores, asking.out)
+    show(tales, scores, [*loaded.criteria, *loaded.choices], asking.as_json)
+    leave(scores, stopped)
 
 
 @app.command()
+@asks_judge
 def suite(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles to compare.")],
+    asking: Asking,
     folder: Annotated[Path, typer.Option(help="Where the stories are kept.")] = Path("runs/suite"),
     completions: Annotated[int, typer.Option(help="Of each beginning.", min=1, max=64)] = 10,
     beginnings: Annotated[int, typer.Option(help="Use only the first ones.", min=1, max=50)] = 50,
@@ -143,22 +103,7 @@ def suite(
         bool, typer.Option("--as-told", help="Tell as the app does, not the bare model.")
     ] = False,
     rubric: Rubric = "paper",
-    judge: JudgeName = "",
-    base_url: BaseUrl = "",
-    temperature: Heat = 0.0,
-    repeats: Repeats = 1,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    max_cost: MaxCost = None,
-    rpm: Rpm = 500,
-    tpm: Tpm = 200_000,
-    workers: Workers = 16,
-    deadline: Deadline = 120,
-    batch: Batch = False,
-    poll: Poll = 30,
     report: ReportTo = None,
-    out: ScoresTo = None,
-    as_json: AsJson = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Only marks without a judge: not GPT-4.")
     ] = False,
@@ -166,92 +111,77 @@ def suite(
     """GPT-Eval: 50 beginnings, 10 completions each at temperature 1, beside the paper's table."""
     from tinytales.grading import report as reporting
     from tinytales.grading import suite as evaluation
-    from tinytales.grading.rubric import load
     from tinytales.sampling import Sampling
 
-    loaded = load(rubric)
-    _no_pairs(loaded.pairs)
-    sampling = Sampling(seed=1) if as_told else evaluation.PURE
+    loaded = _single(rubric)
     tales: list[Story] = []
     for bundle in bundles:
         tales += evaluation.tell(
             bundle,
             folder / ("as-told" if as_told else "pure"),
             completions=completions,
-            sampling=sampling,
+            sampling=Sampling(seed=1) if as_told else evaluation.PURE,
             safety="gentle" if as_told else "off",
             count=beginnings,
-            tell_progress=_bar_of(f"telling with {bundle.name}"),
+            tell_progress=bar_of(f"telling with {bundle.name}"),
         )
-    _bar_end()
+    bar_end()
     if offline:
-        _no_judge(report, out, batch)
-        _offline(tales, None, as_json)
+        _offline(tales, None, asking, report)
         return
-    with _desk(judge, base_url, temperature, rpm, tpm, workers, deadline) as desk:
-        plan = desk.plan(tales, rubric, repeats=repeats, batch=batch)
-        if not _agreed(plan, yes, dry_run, max_cost):
-            return
-        scores, stopped = _grade(desk, plan, max_cost, poll)
+    done = judged(
+        asking,
+        lambda desk: desk.plan(tales, rubric, repeats=asking.repeats, batch=asking.batch),
+    )
+    if done is None:
+        return
+    scores, stopped = done
     how = (
         f"{completions} completions of each of {beginnings} beginnings, "
         + ("told as the app tells them" if as_told else "the bare model at temperature 1")
         + ". Means are over beginnings."
     )
-    graded = _graded(tales, scores)
+    graded = reporting.graded(tales, scores)
     paper = loaded.name == "paper"
     made = reporting.build("GPT-Eval", graded, loaded, against_paper=paper, notes=[how])
-    _write(made, report, scores, out)
-    if as_json:
-        _print(tales, scores, [], True)
+    write(made, report, scores, asking.out)
+    if asking.as_json:
+        show(tales, scores, [], True)
     else:
-        table = reporting.means_table(reporting.grouped(graded), loaded, paper)
-        _table(table.header, table.rows)
-        for line in (
-            reporting.differences(reporting.grouped(graded), loaded) if len(bundles) > 1 else ()
-        ):
-            print(line)
-    _leave(scores, stopped)
+        groups = reporting.grouped(graded)
+        means = reporting.means_table(groups, loaded, paper)
+        table(means.header, means.rows)
+        if len(bundles) > 1:
+            print("\n".join(reporting.differences(groups, loaded)))
+    leave(scores, stopped)
 
 
 @app.command()
+@asks_judge
 def duel(
     first: Annotated[str, typer.Argument(help="Stories of one voice (JSONL or folder).")],
     second: Annotated[str, typer.Argument(help="Stories of the other, told from the same.")],
-    judge: JudgeName = "",
-    base_url: BaseUrl = "",
-    temperature: Heat = 0.0,
-    repeats: Repeats = 1,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    max_cost: MaxCost = None,
-    rpm: Rpm = 500,
-    tpm: Tpm = 200_000,
-    workers: Workers = 16,
-    deadline: Deadline = 120,
-    batch: Batch = False,
-    poll: Poll = 30,
-    out: ScoresTo = None,
-    as_json: AsJson = False,
+    asking: Asking,
 ) -> None:
     """Which voice tells better? Pairs from the same prompt, each judged in both orders."""
     from tinytales.grading import duel as duels
     from tinytales.grading import sources as origin
 
-    one, two = origin.read([first]), origin.read([second])
-    pairs = duels.pair(one, two)
-    with _desk(judge, base_url, temperature, rpm, tpm, workers, deadline) as desk:
-        plan = desk.plan([], "duel", repeats=repeats, batch=batch, pairs=pairs)
-        if not _agreed(plan, yes, dry_run, max_cost):
-            return
-        scores, stopped = _grade(desk, plan, max_cost, poll)
+    pairs = duels.pair(origin.read([first]), origin.read([second]))
+    done = judged(
+        asking,
+        lambda desk: desk.plan([], "duel", repeats=asking.repeats, batch=asking.batch, pairs=pairs),
+    )
+    if done is None:
+        return
+    scores, stopped = done
     result = duels.result(pairs, scores)
-    _write(None, None, scores, out)
-    if as_json:
+    write(None, None, scores, asking.out)
+    if asking.as_json:
         print(json.dumps(result.to_dict()))
     else:
         print(result.says(Path(first).stem or first, Path(second).stem or second))
-    _leave(scores, stopped)
+    leave(scores, stopped)
 
 
 @app.command()
@@ -264,7 +194,7 @@ def agree(
         Path | None, typer.Argument(help="Scores or marks to compare; default: all saved ones.")
     ] = None,
     judge: Annotated[str, typer.Option(help="Of the saved scores, only this judge's.")] = "",
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """How well do a judge and a person (or two judges) agree?"""
     from tinytales.grading import agreement
@@ -294,9 +224,9 @@ def agree(
         within = f"{r.within_one:.0%}" if r.within_one == r.within_one else "–"
         cells = [f"{v:+.2f}" if v == v else "–" for v in figures]
         lines.append([r.criterion, str(r.stories), f"{r.exact:.0%}", within, *cells])
-    _table(header, lines)
+    table(header, lines)
     if rows and rows[0].stories < 30:
-        _say(f"note: {rows[0].stories} stories are few; these figures will move")
+        say(f"note: {rows[0].stories} stories are few; these figures will move")
 
 
 @app.command()
@@ -317,216 +247,44 @@ def later(
             print(f"{story.id}  {name:<9} {story.title}")
 
 
-# What the commands share
+def _single(rubric: str) -> LoadedRubric:
+    """A rubric that grades one story at a time."""
+    from tinytales.errors import UsageError
+    from tinytales.grading.rubric import load
 
-
-def _desk(
-    judge: str,
-    base_url: str,
-    temperature: float,
-    rpm: float,
-    tpm: float,
-    workers: int,
-    deadline: float,
-) -> Desk:
-    """The judge of the options, else of the settings."""
-    from tinytales import settings
-    from tinytales.grading import Desk
-
-    chosen = settings.load()
-    return Desk(
-        judge or chosen.judge_model,
-        base_url or chosen.judge_base_url,
-        temperature=temperature if temperature >= 0 else None,
-        requests_per_minute=rpm,
-        tokens_per_minute=tpm,
-        workers=workers,
-        deadline=deadline,
-    )
-
-
-def _no_pairs(pairs: bool) -> None:
-    if pairs:
-        from tinytales.errors import UsageError
-
+    loaded = load(rubric)
+    if loaded.pairs:
         raise UsageError("this rubric compares two stories", hint="tinytales grade duel ONE TWO")
+    return loaded
 
 
-def _no_judge(report: Sequence[Path] | None, out: Path | None, batch: bool) -> None:
-    if report or out or batch:
-        from tinytales.errors import UsageError
+def _keep_with_stories(scores: Sequence[Score]) -> None:
+    """Saved stories keep their grades in the library, if there is one."""
+    from tinytales.grading.sources import remember
+    from tinytales.library import Library, library_path
 
+    if library_path().exists():
+        with Library() as library:
+            remember(library, scores)
+
+
+def _offline(
+    tales: Sequence[Story], reference: Path | None, asking: Asking, report: Sequence[Path] | None
+) -> None:
+    """What can be counted, without any judge."""
+    from tinytales.bundle import Bundle
+    from tinytales.errors import UsageError
+    from tinytales.grading import offline
+
+    if report or asking.out or asking.batch:
         raise UsageError(
             "--offline asks no judge, so it has no scores to report", hint="--json prints the marks"
         )
-
-
-def _agreed(plan: Plan, yes: bool, dry_run: bool, max_cost: float | None) -> bool:
-    """Say what goes where and what it costs; True if it may."""
-    from tinytales.errors import TinytalesError, UsageError
-    from tinytales.grading.plan import dollars
-
-    _say(plan.says())
-    if dry_run or not plan.requests:
-        return not dry_run
-    if max_cost is not None:
-        if plan.cost is None:
-            raise UsageError(
-                f"--max-cost needs a price for {plan.judge.model}",
-                hint="put it into prices.toml in the settings folder",
-            )
-        if plan.cost > max_cost:
-            raise TinytalesError(
-                f"about {dollars(plan.cost)} is more than --max-cost {dollars(max_cost)}",
-                hint="fewer stories, a cheaper judge, or --batch",
-            )
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to agree", hint="--yes agrees, --dry-run only tells")
-    sys.stderr.write("Go on? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        _say("Nothing was sent.")
-        return False
-    return True
-
-
-def _grade(desk: Desk, plan: Plan, max_cost: float | None, poll: float) -> tuple[list[Score], bool]:
-    """Run the plan with a progress bar; Ctrl-C ends it after the questions on the wire."""
-    stop = threading.Event()
-    with _graceful(stop):
-        scores = desk.grade(plan, tell=_bar, stop=stop, most_cost=max_cost, note=_say, poll=poll)
-    _bar_end()
-    _summary(plan, scores, desk.progress)
-    return scores, stop.is_set()
-
-
-@contextmanager
-def _graceful(stop: threading.Event) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupted(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        _say("\nstopping after the questions that are on the wire; Ctrl-C again to stop at once")
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _summary(plan: Plan, scores: Sequence[Score], progress: Progress | None) -> None:
-    from tinytales.grading.plan import dollars
-
-    done = sum(score.scored for score in scores)
-    line = f"{done} of {len(plan.jobs)} gradings have a grade"
-    if progress and progress.sent:
-        line += f"; {progress.sent} questions sent, {progress.repeated} of them to be repeated"
-        if plan.price is not None:
-            spent = plan.price.cost(progress.prompt_tokens, progress.answer_tokens)
-            line += f"; it cost {dollars(spent)}"
-    _say(line + ".")
-
-
-def _graded(tales: Sequence[Story], scores: Sequence[Score]) -> list[tuple[Story, list[Score]]]:
-    by_story: dict[str, list[Score]] = {}
-    for score in scores:
-        by_story.setdefault(score.story, []).append(score)
-    return [(story, by_story.get(story.id, [])) for story in tales]
-
-
-def _remember(tales: Sequence[Story], scores: Sequence[Score]) -> None:
-    """Saved stories keep their grades in the library."""
-    from tinytales.library import Library, library_path
-
-    if not library_path().exists():
-        return
-    with Library() as library:
-        saved = {story.id for story in library}
-        for score in scores:
-            if score.story not in saved or not score.scored:
-                continue
-            mark = {
-                "judge": score.judge,
-                "rubric": score.rubric,
-                "repeat": score.repeat,
-                "grades": dict(score.grades),
-                "mean": score.mean,
-                "assessment": score.assessment,
-            }
-            if mark not in [{k: m.get(k) for k in mark} for m in library.marks(score.story)]:
-                library.add_mark(score.story, mark)
-
-
-def _write(
-    made: Report | None,
-    reports: Sequence[Path] | None,
-    scores: Sequence[Score],
-    out: Path | None,
-) -> None:
-    from tinytales.errors import UsageError
-    from tinytales.grading import report as reporting
-
-    for path in reports or ():
-        if path.suffix not in (".html", ".htm", ".md"):
-            raise UsageError(f"a report is .html or .md, not {path.name}")
-        if made is not None:
-            html = path.suffix != ".md"
-            _beside(path, reporting.to_html(made) if html else reporting.to_markdown(made))
-    if out is not None:
-        lines = (json.dumps(score.to_dict(), ensure_ascii=False) + "\n" for score in scores)
-        _beside(out, "".join(lines))
-
-
-def _beside(path: Path, text: str) -> None:
-    """Written beside and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
-    _say(f"wrote {path}")
-
-
-def _print(
-    tales: Sequence[Story], scores: Sequence[Score], criteria: list[str], as_json: bool
-) -> None:
-    if as_json:
-        for score in scores:
-            print(json.dumps(score.to_dict(), ensure_ascii=False))
-        return
-    titles = {story.id: story.title for story in tales}
-    rows = []
-    for s in scores:
-        grades = [
-            f"{g:g}" if isinstance(g := s.grades.get(c, "–"), float) else str(g) for c in criteria
-        ]
-        mean = f"{s.mean:.2f}" if s.mean is not None else "–"
-        note = s.reason or ("orders in it" if s.orders else "")
-        rows.append([s.story, titles.get(s.story, "")[:40], *grades, mean, note[:60]])
-    _table(["story", "title", *criteria, "mean", ""], rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
-
-
-def _offline(tales: Sequence[Story], reference: Path | None, as_json: bool) -> None:
-    from tinytales.bundle import Bundle
-    from tinytales.grading import offline
-
     voice = offline.Reference(Bundle.open(reference)) if reference else None
     rows = [offline.marks(story, voice) for story in tales]
     if voice:
         voice.close()
-    if as_json:
+    if asking.as_json:
         for story, marks in zip(tales, rows, strict=True):
             record = {"story": story.id, "title": story.title, **marks.to_dict()}
             print(json.dumps(record, ensure_ascii=False))
@@ -535,60 +293,4 @@ def _offline(tales: Sequence[Story], reference: Path | None, as_json: bool) -> N
         print(f"{story.id}  {story.title}: {'; '.join(marks.faults) or 'nothing found'}")
     print(f"Counted over {len(tales)} stories on this machine. This is not GPT-4's opinion.")
     names = offline.summary(rows)
-    _table(["", "mean"], [[k, f"{v:.3g}"] for k, v in names.items() if v == v])
-
-
-def _leave(scores: Sequence[Score], stopped: bool) -> None:
-    if stopped:
-        _say("stopped: the same command goes on where it stood")
-        raise KeyboardInterrupt
-    if scores and not any(score.scored for score in scores):
-        from tinytales.errors import TinytalesError
-
-        raise TinytalesError(f"no story got a grade: {scores[0].reason}")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-_shown = 0.0
-
-
-def _bar(progress: Progress, score: Score) -> None:
-    """One line on a terminal, at most ten times a second."""
-    import time
-
-    global _shown
-    last = progress.done == progress.total
-    if not sys.stderr.isatty() or (time.monotonic() - _shown < 0.1 and not last):
-        return
-    _shown = time.monotonic()
-    eta = (
-        ""
-        if progress.eta is None
-        else f"  {int(progress.eta) // 60}:{int(progress.eta) % 60:02d} left"
-    )
-    missing = progress.done - progress.scored
-    faults = f"  {missing} unscored" if missing else ""
-    _draw("grading", progress.done, progress.total, faults + eta)
-
-
-def _bar_of(what: str) -> Callable[[int, int], None]:
-    def tell(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            _draw(what, done, total, "")
-
-    return tell
-
-
-def _draw(what: str, done: int, total: int, rest: str) -> None:
-    full = int(24 * done / max(1, total))
-    sys.stderr.write(f"\r\x1b[2K{what} [{'#' * full}{'.' * (24 - full)}] {done}/{total}{rest}")
-    sys.stderr.flush()
-
-
-def _bar_end() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[2K")
-        sys.stderr.flush()
+    table(["", "mean"], [[k, f"{v:.3g}"] for k, v in names.items() if v == v])

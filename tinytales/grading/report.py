@@ -14,11 +14,12 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from statistics import fmean, median
 
+from tinytales.errors import TinytalesError
 from tinytales.grading import charts, offline, stats
 from tinytales.grading.cache import Score
 from tinytales.grading.rubric import Rubric
@@ -56,6 +57,14 @@ class Report:
 
     def add(self, heading: str, *parts: str | Table | Tale | Chart) -> None:
         self.blocks.append((heading, list(parts)))
+
+
+def graded(stories: Sequence[Story], scores: Iterable[Score]) -> list[Graded]:
+    """Every story with its scores."""
+    by_story: dict[str, list[Score]] = {}
+    for score in scores:
+        by_story.setdefault(score.story, []).append(score)
+    return [(story, by_story.get(story.id, [])) for story in stories]
 
 
 def paper_rows() -> dict[str, dict[str, float]]:
@@ -347,6 +356,26 @@ def to_markdown(report: Report) -> str:
                 said = next((s.assessment for s in part.scores if s.assessment), "")
                 lines += [f"*The judge:* {_md(' '.join(said.split()))}", ""] if said else []
     return "\n".join(lines).rstrip() + "\n"
+
+
+def to_svg(report: Report) -> str:
+    """The first picture of a report as a file of its own; it brings its colors along."""
+    charts_ = [part for _, parts in report.blocks for part in parts if isinstance(part, Chart)]
+    if not charts_:
+        raise TinytalesError("there is no picture without any grade")
+    head, mark, rest = charts_[0].svg.partition("</title>")
+    style = (
+        "<style>text { fill: #2b2733; font: 13px system-ui, sans-serif } .quiet { fill: #6d6577 } "
+        ".grid { stroke: #ddd3c0 }</style>"
+        '<rect width="100%" height="100%" fill="#fffdf8"/>'
+    )
+    return f"{head}{mark}{style}{rest}\n"
+
+
+#: The forms of a report by the suffixes of their files.
+FORMS: dict[str, Callable[[Report], str]] = {
+    ".html": to_html, ".htm": to_html, ".md": to_markdown, ".svg": to_svg,
+}  # fmt: skip
 
 
 def _md(text: str) -> str:
