@@ -196,7 +196,7 @@ def _sampling_seconds(engine: _Stopwatch, picks: int = 500) -> float:
     for _ in range(picks):
         sampler.pick(logits)
         if len(sampler.told) > STORY:
-            sampler.told.clear()
+            sampler.forget(len(sampler.told))
     return (clock() - start) / picks
 
 

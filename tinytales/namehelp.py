@@ -24,6 +24,8 @@ LOWERED, LOWERED_WHEN_FULL = 5.0, 3.0
 #: So many names are enough for one tiny story.
 FULL_HOUSE = 3
 _INTRODUCES = re.compile(r"\b(?:named|called|friends?|sister|brother|name (?:is|was)|I am|I'm),?$")
+#: Where it ends, at most so many characters before: a sentence is not searched for every token.
+_INTRODUCTION = 12
 _NAME = re.compile(r"[A-Z][a-z]+")
 #: Names in many children's tales, beside those of the word lists.
 _TALES = frozenset(
@@ -70,7 +72,7 @@ class NameHelp:
         if not self._heroes or not len(self._untold):
             return logits
         amount = LOWERED
-        if _INTRODUCES.search(pending):
+        if _INTRODUCES.search(pending, max(0, len(pending) - _INTRODUCTION)):
             if len(self._heroes) < FULL_HOUSE:
                 return logits
             amount = LOWERED_WHEN_FULL

@@ -1,7 +1,8 @@
 """From next-token logits to the next token: temperature, top-k, top-p, min-p, repetition, loops.
 
-All filters work on the few hundred most likely tokens, so that choosing costs microseconds and the
-model stays the only thing one waits for. The same seed gives the same story again.
+Most tokens fall to one comparison with what min-p leaves, and only the handful that remains is
+sorted and weighed: choosing costs a few microseconds, and the model stays the only thing one waits
+for (docs/results.md, Speed). The same seed gives the same story again.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ class Sampler:
         self.sampling = sampling
         self.random = np.random.Generator(np.random.PCG64(sampling.seed))
         self.told: list[int] = []
+        #: Every run of LOOP_TOKENS - 1 tokens that was told -> what followed it, time after time.
+        self._followers: dict[tuple[int, ...], list[int]] = {}
 
     def pick(self, logits: NDArray[np.float32], bias: Mapping[int, float] | None = None) -> int:
         """Choose from `logits` [vocab]; `bias` is added to single tokens (may be -inf).
@@ -129,56 +132,56 @@ class Sampler:
             for token in banned:
                 logits[token] = -np.inf
         token = self._choose(logits)
+        self._followers.setdefault(self._run(), []).append(token)
         self.told.append(token)
         return token
 
     def _choose(self, logits: NDArray[np.float32]) -> int:
         s = self.sampling
+        best = int(logits.argmax())
         if s.temperature < GREEDY:
-            return int(logits.argmax())
-        count = min(SHORTLIST, logits.size)
-        if s.top_k:
-            count = min(count, s.top_k)
-        shortlist = _likeliest(logits, count, s.temperature * math.log(s.min_p) if s.min_p else 0)
-        scaled = logits[shortlist].astype(np.float64) / s.temperature
-        weights = np.exp(scaled - scaled[0])
+            return best
+        draw = self.random.random()
+        shortlist = self._shortlist(logits, logits[best])
+        if shortlist.size == 1:
+            return best
+        values = logits[shortlist]
+        order = (-values).argsort(kind="stable")
+        reach = np.exp(
+            (values[order] - values[order[0]]) / s.temperature, dtype=np.float64
+        ).cumsum()
+        kept = order.size
+        if s.top_p < 1:  # the token that crosses it is kept
+            kept = min(kept, 1 + int(reach.searchsorted(s.top_p * reach[-1])))
+        chosen = reach.searchsorted(draw * reach[kept - 1], side="right")
+        return int(shortlist[order[chosen]])
+
+    def _shortlist(self, logits: NDArray[np.float32], top: np.float32) -> NDArray[np.intp]:
+        """The tokens that min-p leaves, and of them at most `top_k` or SHORTLIST likeliest.
+
+        min-p as a distance of logits is one comparison, and leaves a handful; a partition costs
+        twenty times as much.
+        """
+        s = self.sampling
+        most = min(s.top_k or SHORTLIST, SHORTLIST, logits.size)
         if s.min_p:
-            weights[weights < s.min_p] = 0
-        if s.top_p < 1:
-            before = np.cumsum(weights) - weights  # what the likelier ones weigh
-            weights[before >= s.top_p * weights.sum()] = 0
-        reach = np.cumsum(weights)
-        return int(
-            shortlist[np.searchsorted(reach, self.random.random() * reach[-1], side="right")]
-        )
+            shortlist = (logits >= top + s.temperature * math.log(s.min_p)).nonzero()[0]
+            if shortlist.size <= most:
+                return shortlist
+        return np.argpartition(logits, -most)[-most:]
+
+    def _run(self) -> tuple[int, ...]:
+        return tuple(self.told[1 - LOOP_TOKENS :])
 
     def _loop_closers(self) -> tuple[int, ...]:
         """Tokens that would tell a run of LOOP_TOKENS once more than is allowed."""
-        told, size = self.told, LOOP_TOKENS - 1
-        if len(told) < LOOP_REPEATS * LOOP_TOKENS:
+        followers = self._followers.get(self._run(), ())
+        if len(self.told) < LOOP_REPEATS * LOOP_TOKENS or len(followers) < LOOP_REPEATS:
             return ()
-        tail = told[-size:]
-        last, seen = tail[-1], dict[int, int]()
-        i, end = size - 2, len(told) - 1
-        while last in told[i + 1 : end]:
-            i = told.index(last, i + 1, end)
-            if told[i - size + 1 : i + 1] == tail:
-                seen[told[i + 1]] = seen.get(told[i + 1], 0) + 1
-        return tuple(token for token, count in seen.items() if count >= LOOP_REPEATS)
+        return tuple(t for t in set(followers) if followers.count(t) >= LOOP_REPEATS)
 
     def forget(self, count: int) -> None:
         """Take back the last `count` picks: the story goes on differently from there."""
-        if count:
-            del self.told[-count:]
-
-
-def _likeliest(logits: NDArray[np.float32], count: int, depth: float) -> NDArray[np.intp]:
-    """The `count` likeliest tokens, likeliest first; fewer if the rest lie deeper than `depth`.
-
-    `depth` is what min-p leaves, as a distance of logits (negative; 0 is unknown): comparing with
-    it is cheaper than a partition, and leaves a few dozen tokens instead of hundreds.
-    """
-    shortlist = np.flatnonzero(logits >= logits.max() + depth - 1e-3) if depth else None
-    if shortlist is None or shortlist.size > count:
-        shortlist = np.argpartition(logits, -count)[-count:]
-    return shortlist[np.argsort(-logits[shortlist], kind="stable")]
+        for _ in range(count):
+            self.told.pop()
+            self._followers[self._run()].pop()

@@ -76,6 +76,25 @@ def test_the_loop_guard_can_be_turned_off() -> None:
     assert [sampler.pick(row) for _ in range(60)] == [4] * 60
 
 
+def test_the_loop_guard_remembers_what_a_search_would_find() -> None:
+    """Against a plain search over all that was told, with picks taken back in between."""
+    random = np.random.default_rng(0)
+    sampler = Sampler(Sampling(temperature=3, top_p=1, min_p=0, seed=0))
+    banned = 0
+    for _ in range(3000):
+        told, tail = sampler.told, sampler.told[1 - LOOP_TOKENS :]
+        runs = [
+            told[i] for i in range(len(tail), len(told)) if told[i - len(tail) : i] == tail
+        ] if len(told) >= 2 * LOOP_TOKENS else []  # fmt: skip
+        expected = {token for token in runs if runs.count(token) >= 2}
+        assert set(sampler._loop_closers()) == expected
+        banned += bool(expected)
+        sampler.pick(np.array([9.0, 0.0] + 30 * [-9.0], np.float32))
+        if random.random() < 0.1:
+            sampler.forget(min(len(sampler.told), int(random.integers(1, 30))))
+    assert banned > 10
+
+
 def test_repetition_penalty_lowers_what_was_told() -> None:
     sampler = Sampler(Sampling(temperature=0, repetition_penalty=1.5, seed=0, loop_guard=False))
     row = np.array([1.0, 0.9, -1.0], np.float32)
