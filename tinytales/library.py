@@ -18,7 +18,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,6 +37,8 @@ SORTS: dict[str, str] = {
     "longest": "words DESC, number DESC",
     "read": "opened DESC, number DESC",
 }
+#: Seconds of mending after which those who wait are told.
+PATIENCE = 0.5
 _ENTRY = "id, title, created, words, finish, favorite, parent, branch_at, position"
 
 
@@ -61,30 +63,43 @@ Entries: TypeAlias = list[Entry]
 Ids: TypeAlias = str | Iterable[str]
 
 
-def _mend(path: Path) -> str:
-    from tinytales.salvage import salvage  # hardly ever needed
+def log_mending(path: Path) -> None:
+    """One line to the log; on stderr for programs without logging of their own."""
+    import logging  # hardly ever needed
 
-    return salvage(path)
+    said = "The library %s is damaged: what can be read is being saved. This takes a moment."
+    logging.getLogger(__name__).warning(said, path)
 
 
 class Library:
     """An open library; a context manager; safe to share between threads.
 
+    Args:
+        path: the file; default: `library_path()`.
+        on_mending: called in another thread when a damaged library takes a moment to be mended.
+
     Attributes:
         path: the file.
         note: what went wrong on opening without stopping it: stories saved from a damaged file,
             or a library that can only be read. Empty when all is well.
+        writable: is what is added here kept?
 
     Raises, from every method:
         LibraryError: it cannot be opened, read or written; nothing that was saved is lost.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        on_mending: Callable[[Path], object] = log_mending,
+    ) -> None:
         self.path = library_path() if path is None else Path(path)
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._closed = False
-        self._address, self.note = prepare(self.path, _mend)
+        self._address, self.note = prepare(self.path, lambda path: _mend(path, on_mending))
+        self.writable = self._address == str(self.path)
 
     # -- saving ----------------------------------------------------------------------------------
 
@@ -410,6 +425,19 @@ def library_path() -> Path:
     from tinytales.paths import data_dir
 
     return data_dir() / FILE
+
+
+def _mend(path: Path, on_mending: Callable[[Path], object]) -> str:
+    """Save what can be read of a damaged library; who waits longer than a moment is told."""
+    from tinytales.salvage import salvage  # hardly ever needed
+
+    late = threading.Timer(PATIENCE, on_mending, [path])
+    late.daemon = True
+    late.start()
+    try:
+        return salvage(path)
+    finally:
+        late.cancel()
 
 
 def _row(db: sqlite3.Connection, id: str, columns: str) -> tuple[Any, ...]:

@@ -160,14 +160,18 @@ class TinytalesApp(App[None]):
         self.open_voice(self.voice_path)
         for error in self.notes:
             self.say(error)
-        if self.shelf.trouble:
-            self.notify(self.shelf.trouble, title="The library", timeout=10)
-        self.shelf.on_trouble = lambda: self.call_later(self._say_trouble)
+        self.shelf.on_news = lambda: self.call_later(self._say_news)
+        if self.shelf.trouble or self.shelf.note:
+            self._say_news()
 
-    def _say_trouble(self) -> None:
-        self.notify(self.shelf.trouble, title="The library", severity="warning", timeout=10)
-        if self.page.is_mounted:
-            self.page.say_state()
+    def _say_news(self) -> None:
+        """The library has trouble, or was mended."""
+        trouble, note = self.shelf.trouble, self.shelf.note
+        how = "warning" if trouble else "information"
+        self.notify(trouble or note, title="The library", severity=how, timeout=10)
+        for place in self._installed_screens.values():
+            if isinstance(place, PlaceScreen) and place.is_mounted:
+                place.library_changed()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEMES["day"].variables
@@ -296,7 +300,7 @@ class TinytalesApp(App[None]):
                 f"Cache     {paths.cache_dir()}",
                 "",
                 f"{stories:,} {'story is' if stories == 1 else 'stories are'} kept.",
-                self.shelf.trouble,
+                self.shelf.trouble or self.shelf.note,
             ]
         )
 

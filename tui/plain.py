@@ -214,6 +214,8 @@ def run_plain(*, model: Path | None = None, seed: int | None = None) -> None:
         settings = module.Settings()
     try:
         library = Library()
+        if library.note:
+            print(f"note: {library.note}", file=sys.stderr)
     except TinytalesError as error:
         print(f"note: {error.message}. Stories are told and not kept.", file=sys.stderr)
         library = None

@@ -2,7 +2,8 @@
 
 Writing goes through one thread, so that a slow, full or busy disk cannot stop a story; reading
 never waits for writing (WAL). Where the library cannot be opened at all (read-only folder, a newer
-version), the evening's stories live in a temporary one, and `trouble` says so.
+version), the evening's stories live in a temporary one, and `trouble` says so. A damaged one is
+mended while the app goes on: what is told meanwhile waits in the queue, and is kept after it.
 """
 
 from __future__ import annotations
@@ -30,36 +31,74 @@ SORTS = {
 }
 #: No more is found at once; who searches writes another word.
 SEARCH_LIMIT = 500
+MENDING = "The library was damaged and is being mended. Your stories come back in a moment."
 
 T = TypeVar("T")
 Now = Callable[[], datetime]
 
 
 class Shelf:
-    """Saved stories. `trouble` is empty as long as everything is kept."""
+    """Saved stories.
 
-    def __init__(self, library: Library, *, trouble: str = "", now: Now | None = None) -> None:
-        self.library = library
-        self.trouble = trouble or library.note
-        self.on_trouble: Callable[[], Any] = lambda: None  # called in the writing thread
+    Attributes:
+        trouble: why what is told now is not kept; empty as long as everything is.
+        note: what shall be known though everything is kept: a damaged library was mended.
+    """
+
+    def __init__(self, library: Library | None, *, now: Now | None = None) -> None:
+        self.trouble = self.note = ""
+        self.on_news: Callable[[], Any] = lambda: None  # called in the writing thread
         self.evening: Path | None = None  # the folder of a temporary library
+        self._library: Library | None = None
+        self._known = threading.Event()  # the library is open, or known to come later
         self._now = now or (lambda: datetime.now(UTC))
         self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
+        if library is not None:
+            self._take(library)
 
     @classmethod
     def open(cls, path: Path | None = None) -> Shelf:
-        """The family's library, or one for this evening."""
+        """The family's library, or one for this evening. One that must be mended comes later."""
+        shelf = cls(None)
+        shelf.in_background(shelf._open, path)
+        shelf._known.wait()
+        return shelf
+
+    def _open(self, path: Path | None) -> None:
         try:
-            return cls(Library(path))
+            self._take(Library(path, on_mending=self._mends))
         except LibraryError as error:
-            folder = Path(tempfile.mkdtemp(prefix="tinytales-"))
-            shelf = cls(
-                Library(folder / FILE),
-                trouble=f"{sentence(error)} Stories told now are kept until you leave.",
-            )
-            shelf.evening = folder
-            return shelf
+            self.evening = Path(tempfile.mkdtemp(prefix="tinytales-"))
+            self.trouble = f"{sentence(error)} Stories told now are kept until you leave."
+            self._take(Library(self.evening / FILE))
+        finally:
+            self._known.set()
+
+    def _mends(self, _: Path) -> None:
+        self.note = MENDING
+        self._known.set()
+
+    def _take(self, library: Library) -> None:
+        late = self.note == MENDING
+        self._library = library
+        self.note = library.note if library.writable else ""
+        if not library.writable:
+            self.trouble = library.note
+        if late:  # said when what was told meanwhile stands on the shelf too
+            self.in_background(lambda: self.on_news())
+
+    @property
+    def library(self) -> Library:
+        """Raises LibraryError while it is being mended."""
+        if self._library is None:
+            raise LibraryError(self.trouble or MENDING)
+        return self._library
+
+    @property
+    def mending(self) -> bool:
+        """Does the library come later? Until then it looks empty, and what is told waits."""
+        return self._library is None
 
     @property
     def works(self) -> bool:
@@ -95,39 +134,43 @@ class Shelf:
     def _failed(self, trouble: str) -> None:
         if trouble != self.trouble:
             self.trouble = trouble
-            self.on_trouble()
+            self.on_news()
+
+    def change(self, work: Callable[[Library], Any], then: Callable[[], Any] | None = None) -> None:
+        """Do `work` with the library in the writing thread; after its mending, if need be."""
+        self.in_background(lambda: work(self.library), then=then)
 
     def keep(self, story: Story) -> None:
         """Keep a story as far as it is told; the same again with every sentence."""
-        self.in_background(self.library.add, story)
+        self.change(lambda library: library.add(story))
 
     def finish(self, story: Story) -> None:
         """Keep a story that is told; it is the one that was read last."""
 
-        def work() -> None:
-            self.library.add(story)
-            self.library.leave(story.id, max(1, len(story.text)))
+        def work(library: Library) -> None:
+            library.add(story)
+            library.leave(story.id, max(1, len(story.text)))
 
-        self.in_background(work)
+        self.change(work)
 
     def favorite(self, id: str, on: bool, then: Callable[[], Any] | None = None) -> None:
-        self.in_background(self.library.favorite, id, on, then=then)
+        self.change(lambda library: library.favorite(id, on), then)
 
     def rename(self, id: str, title: str, then: Callable[[], Any] | None = None) -> None:
-        self.in_background(self.library.rename, id, title, then=then)
+        self.change(lambda library: library.rename(id, title), then)
 
     def delete(self, id: str, then: Callable[[], Any] | None = None) -> None:
-        self.in_background(self.library.delete, id, then=then)
+        self.change(lambda library: library.delete(id), then)
 
     def undelete(self, id: str, then: Callable[[], Any] | None = None) -> None:
-        self.in_background(self.library.undelete, id, then=then)
+        self.change(lambda library: library.undelete(id), then)
 
     def leave(self, id: str, position: int) -> None:
         """Remember how far a story was read."""
-        self.in_background(self.library.leave, id, position)
+        self.change(lambda library: library.leave(id, position))
 
     def duel(self, winner: str, loser: str, *, drawn: bool, then: Callable[[], Any]) -> None:
-        self.in_background(lambda: self.library.add_duel(winner, loser, drawn=drawn), then=then)
+        self.change(lambda library: library.add_duel(winner, loser, drawn=drawn), then)
 
     def export(self, ids: Sequence[str], format: str, path: Path) -> None:
         """Write stories to a file (in a thread of the caller's). Raises TinytalesError."""
@@ -147,47 +190,49 @@ class Shelf:
             self._jobs.put(None)
             self._writer.join(5)
             self._writer = None
-        self.library.close()
+        if self._library is not None:  # one that is being mended is left as it was
+            self._library.close()
         if self.evening is not None:
             shutil.rmtree(self.evening, ignore_errors=True)
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def _try(self, read: Callable[[], T], otherwise: T) -> T:
+    def _try(self, read: Callable[[Library], T], otherwise: T) -> T:
+        if self._library is None:
+            return otherwise
         try:
-            return read()
+            return read(self._library)
         except TinytalesError as error:
             self.trouble = sentence(error)
             return otherwise
 
     def count(self, *, favorites: bool = False) -> int:
-        return self._try(lambda: self.library.count(favorites=favorites), 0)
+        return self._try(lambda it: it.count(favorites=favorites), 0)
 
     def list(self, *, sort: str, favorites: bool, offset: int, limit: int) -> Sequence[Entry]:
         return self._try(
-            lambda: self.library.list(sort=sort, favorites=favorites, offset=offset, limit=limit),
-            [],
+            lambda it: it.list(sort=sort, favorites=favorites, offset=offset, limit=limit), []
         )
 
     def search(self, query: str, *, favorites: bool = False) -> Sequence[Entry]:
-        return self._try(lambda: self.library.search(query, SEARCH_LIMIT, favorites=favorites), [])
+        return self._try(lambda it: it.search(query, SEARCH_LIMIT, favorites=favorites), [])
 
     def get(self, id: str) -> Story | None:
-        return self._try(lambda: self.library.get(id), None)
+        return self._try(lambda it: it.get(id), None)
 
     def entry(self, id: str) -> Entry | None:
-        return self._try(lambda: self.library.entry(id), None)
+        return self._try(lambda it: it.entry(id), None)
 
     def left_off(self) -> str:
         """The story that was read last; empty if there is none."""
-        entry = self._try(self.library.left_off, None)
+        entry = self._try(Library.left_off, None)
         return "" if entry is None else entry.id
 
     def tellings(self, id: str) -> Sequence[Entry]:
-        return self._try(lambda: self.library.tellings(id), [])
+        return self._try(lambda it: it.tellings(id), [])
 
     def duels(self) -> dict[str, tuple[int, int, int]]:
-        return self._try(self.library.duels, {})
+        return self._try(Library.duels, {})
 
     def when(self, created: str) -> str:
         """A date as one says it: today, yesterday, 3 May, May 2025."""

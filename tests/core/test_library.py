@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -494,6 +495,44 @@ def test_titles_hearts_and_marks_are_saved_with_the_rows(tmp_path: Path) -> None
         assert (seven.title, seven.favorite) == ("Seven", True)
         assert library.marks("s7") == [{"grammar": 7}]
         assert ids(library.list(deleted=True)) == ["s9"]
+
+
+def test_who_waits_for_the_mending_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tinytales import library, salvage
+
+    told = threading.Event()
+    mend = salvage.salvage
+
+    def slow(path: Path) -> str:
+        assert told.wait(10)
+        return mend(path)
+
+    def log(path: Path) -> None:
+        library.log_mending(path)
+        told.set()
+
+    path = tmp_path / "library.sqlite"
+    filled(path)
+    overwrite(path, 0, bytes(100))
+    monkeypatch.setattr(library, "PATIENCE", 0)
+    monkeypatch.setattr(salvage, "salvage", slow)
+    with Library(path, on_mending=log) as opened:
+        assert "60 stories could be saved" in opened.note
+        assert opened.writable
+    assert f"{path} is damaged: what can be read is being saved" in caplog.text
+
+
+def test_a_quick_mending_is_not_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinytales.library.PATIENCE", 60)
+    path = tmp_path / "library.sqlite"
+    filled(path)
+    overwrite(path, 0, bytes(100))
+    Library(path).close()
+    assert caplog.text == ""
 
 
 def test_apps_that_meet_a_damaged_library_mend_it_once(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ pytest.importorskip("textual")
 if sys.platform == "win32":
     pytest.skip("Windows has a driver of its own", allow_module_level=True)
 
-from textual import constants  # noqa: E402
-from textual.drivers import linux_driver  # noqa: E402
+from textual import constants
+from textual.drivers import linux_driver
 
-from tinytales.tui.driver import EagerSelector, TerminalDriver  # noqa: E402
+from tinytales.tui.driver import EagerSelector, TerminalDriver
 
 
 def test_after_a_key_the_wait_is_short_and_then_long_again(monkeypatch) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, Static
 
 import tinytales.tui
+from tinytales import salvage
 from tinytales.library import FILE, Library
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
@@ -258,6 +260,40 @@ async def test_two_apps_on_one_library(make_app, told, until, tmp_path):
         await in_library(one, pilot, until)
         assert "other" in shown(one) and len(shown(one)) == 2
     other.close()
+
+
+async def test_stories_are_told_while_a_damaged_library_is_mended(
+    make_app, until, shelf, tmp_path, monkeypatch
+):
+    mend, go_on = salvage.salvage, threading.Event()
+    monkeypatch.setattr("tinytales.library.PATIENCE", 0)
+    monkeypatch.setattr(salvage, "salvage", lambda path: go_on.wait(20) and mend(path))
+    shelf.close()
+    path = tmp_path / "data" / FILE
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+    app = make_app(shelf=Shelf.open(path))
+    async with app.run_test() as pilot:
+        await until(lambda: any("being mended" in n.message for n in app._notifications))
+        await pilot.press("enter")
+        await until(lambda: app.page.is_mounted and app.page.mode == "resting" and app.page.story)
+        story = app.page.story
+        await pilot.press("f3")
+        await until(lambda: app.screen.PLACE == "library")
+        await pilot.pause()
+        assert "being mended" in str(app.screen.query_one("#trouble", Static).content)
+        assert app.screen.query_one(StoryList).count == 0
+        await pilot.press("enter", "f", "e", "d", "u", "i", "p", "t", "s", "v", "v")
+        go_on.set()
+        await until(lambda: app.screen.query_one(StoryList).count == 6)
+        await until(
+            lambda: any("5 stories could be saved" in n.message for n in app._notifications)
+        )
+        assert not app.screen.query_one("#trouble", Static).display
+        assert story.id in shown(app)
+        assert app.shelf.works
+    with Library(path) as library:
+        assert library.get(story.id).text == story.text
 
 
 async def test_a_newer_library_is_left_alone_and_said(make_app, told, until, tmp_path):

@@ -105,11 +105,9 @@ def tell(
     if note:
         print(f"note: {note}", file=sys.stderr)
     if save:
-        from tinytales.library import Library
+        from tinytales.cli.library import opened
 
-        with Library() as library:
-            if library.note:
-                print(f"note: {library.note}", file=sys.stderr)
+        with opened() as library:
             print(f"saved as {library.add(story)}", file=sys.stderr)
 
 

@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Static
 from tinytales.library import Entry
 from tinytales.tui.screens.dialogs import RenameDialog
 from tinytales.tui.screens.place import PlaceScreen
-from tinytales.tui.shelf import SORTS
+from tinytales.tui.shelf import MENDING, SORTS
 from tinytales.tui.widgets.bars import KeyBar, TopBar
 from tinytales.tui.widgets.storylist import StoryList
 from tinytales.tui.widgets.storyview import StoryView
@@ -85,6 +85,9 @@ class LibraryScreen(PlaceScreen):
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
+        self.library_changed()
+
+    def library_changed(self) -> None:
         self.load(keep=self.tales.shelf.left_off())
 
     # -- what stands on the shelf ----------------------------------------------------------------
@@ -116,15 +119,18 @@ class LibraryScreen(PlaceScreen):
     def _say(self, count: int) -> None:
         shelf = self.tales.shelf
         trouble = self.query_one("#trouble", Static)
-        trouble.display = bool(shelf.trouble)
-        trouble.update(shelf.trouble)
+        said = shelf.trouble or (MENDING if shelf.mending else "")
+        trouble.display = bool(said)
+        trouble.update(said)
         marked = len(self.stories.marked)
         line = f"{count:,} {'story' if count == 1 else 'stories'}"
         if self._searched:
             line = f"{line} with “{self._searched}”"
         if marked:
             line += f" · {marked} marked"
-        if not count and not self._searched:
+        if shelf.mending:
+            line = ""
+        elif not count and not self._searched:
             line = "No story yet. Press m and one will stand here."
         self.query_one("#count", Static).update(line)
 

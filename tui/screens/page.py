@@ -320,6 +320,8 @@ class PageScreen(PlaceScreen):
     def say_state(self) -> None:
         self.query_one("#state", Static).update(self._state())
 
+    library_changed = say_state
+
     def _state(self) -> str:
         heart = "♥ " if self.favorite else ""
         if self.mode == "telling":

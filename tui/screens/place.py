@@ -33,6 +33,9 @@ class PlaceScreen(Screen[None]):
         for bar in self.query(TopBar):
             bar.say(self.tales.voice_line)
 
+    def library_changed(self) -> None:
+        """The library was mended, or has trouble: show what is there now."""
+
 
 class Dialog(ModalScreen[Result]):
     """Something small in front of a screen. Esc leaves it."""
