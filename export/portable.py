@@ -182,6 +182,9 @@ class PortableEngine:
         self._caches = {name: cache[:, :, :position] for name, cache in self._caches.items()}
         self._position = position
 
+    def keep(self, rows: Sequence[int]) -> None:
+        self._caches = {name: cache[[*rows]] for name, cache in self._caches.items()}
+
     def close(self) -> None:
         self._session, self._caches = None, {}
 

@@ -108,19 +108,23 @@ class Storyteller:
         start = time.perf_counter()
         with self._turn:
             logits = self.engine.prefill(tokens, batch=count)
+            telling = drafts
             while True:
-                step = [draft.step(row) for draft, row in zip(drafts, logits, strict=True)]
-                for draft in drafts:
+                step = [draft.step(row) for draft, row in zip(telling, logits, strict=True)]
+                for draft in telling:
                     if draft.unkind:
                         draft.stop("unsafe")
-                if all(token is None for token in step):
+                going = [row for row, token in enumerate(step) if token is not None]
+                if not going:
                     break
                 if self.engine.position >= self.engine.context_length:
-                    for draft in drafts:
+                    for draft in telling:
                         draft.stop("context")
                     break
-                end = self.bundle.manifest.end_of_text
-                logits = self.engine.decode([end if token is None else token for token in step])
+                if len(going) < len(telling):  # a story that is told costs no more
+                    self.engine.keep(going)
+                    telling = [telling[row] for row in going]
+                logits = self.engine.decode([token for token in step if token is not None])
         seconds = time.perf_counter() - start
         return [
             self.tell(prompt, draft.sampling) if draft.unkind else draft.record(seconds / count)

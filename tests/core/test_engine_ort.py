@@ -51,6 +51,26 @@ def test_a_batch_is_many_singles(engine: OrtEngine) -> None:
     np.testing.assert_allclose(logits, expected, atol=0.25)
 
 
+def test_who_leaves_a_batch_leaves_the_others_alone(engine: OrtEngine) -> None:
+    prompt, steps = _tokens(40), np.array([_tokens(31, seed)[1:] for seed in range(5)]).T.tolist()
+    engine.prefill(prompt, batch=5)
+    expected = [engine.decode(step).copy() for step in steps]
+    engine.prefill(prompt, batch=5)
+    rows = [0, 1, 2, 3, 4]
+    for at, step in enumerate(steps):
+        if at in (10, 20):
+            kept = [1, 2, 4] if at == 10 else [0, 2]
+            engine.keep(kept)
+            rows = [rows[row] for row in kept]
+        found = engine.decode([step[row] for row in rows])
+        np.testing.assert_allclose(found, expected[at][rows], atol=0.25)
+    assert rows == [1, 4]
+    for wrong in ([], [1, 0], [0, 0], [2], [-1]):
+        with pytest.raises(EngineError, match="cannot keep"):
+            engine.keep(wrong)
+    assert engine.prefill(prompt, batch=5).shape[0] == 5  # a new batch is whole again
+
+
 def test_rewind_forgets(engine: OrtEngine) -> None:
     tokens = _tokens(30)
     engine.prefill(tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,6 +57,10 @@ class ScriptedEngine:
     def rewind(self, position: int) -> None:
         assert position <= self.position
         del self.tokens[position:]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        assert len(rows) < self.batch
+        self.batch = len(rows)
 
     def close(self) -> None:
         self.tokens = []
@@ -243,6 +248,23 @@ def test_a_batch_tells_each_story_with_its_own_dice() -> None:
     assert [s.text for s in stories] == [s.text for s in again]
     alone = [batch.tell(sampling=story.sampling) for story in stories]
     assert [s.text for s in stories] == [s.text for s in alone]
+
+
+def test_a_real_batch_tells_what_each_seed_tells_alone(tiny_bundle: Path) -> None:
+    """Also after the first stories have ended and left the batch."""
+    sampling = Sampling(temperature=1.2, seed=3, max_words=60)
+    with Storyteller.open(tiny_bundle, threads=1) as real:
+        sizes: list[int] = []
+        keep = real.engine.keep
+
+        def watched(rows: Sequence[int]) -> None:
+            sizes.append(len(rows))
+            keep(rows)
+
+        real.engine.keep = watched  # type: ignore[method-assign]
+        stories = real.tell_many(sampling=sampling, count=6)
+        assert sizes and sizes == sorted(set(sizes), reverse=True)
+        assert [s.text for s in stories] == [real.tell(sampling=s.sampling).text for s in stories]
 
 
 def test_an_opening_longer_than_the_memory_is_refused() -> None:

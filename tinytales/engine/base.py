@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tinytales.errors import EngineError
+
 Logits = NDArray[np.float32]
 
 
@@ -52,4 +54,18 @@ class Engine(Protocol):
         """Forget everything after the first `position` tokens, in every sequence."""
         ...
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these sequences of the batch only, numbered anew from 0.
+
+        Raises:
+            EngineError: no sequences, unknown ones, or not in ascending order.
+        """
+        ...
+
     def close(self) -> None: ...
+
+
+def check_rows(rows: Sequence[int], batch: int) -> None:
+    """What `keep` asks of its argument; raises EngineError."""
+    if not rows or [*rows] != sorted({*rows}) or rows[0] < 0 or rows[-1] >= batch:
+        raise EngineError(f"cannot keep the sequences {[*rows]} of {batch}")

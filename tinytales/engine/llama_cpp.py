@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytales.bundle import AGAIN
-from tinytales.engine.base import Logits
+from tinytales.engine.base import Logits, check_rows
 from tinytales.errors import BundleError, EngineError, require
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class LlamaCppEngine:
         self._context: Any = None
         self._tokens: Any = None
         self._sequences = 0
+        #: llama.cpp's numbers of the sequences that are still told.
+        self._rows: list[int] = []
         self._position = 0
         self._logits = np.empty((0, self.vocab_size), np.float32)
 
@@ -74,6 +76,8 @@ class LlamaCppEngine:
         self._check(tokens)
         if batch != self._sequences:
             self._open_context(batch)
+        self._rows = [*range(batch)]
+        self._logits = np.empty((batch, self.vocab_size), np.float32)
         memory = self._llama.llama_get_memory(self._context)
         self._llama.llama_memory_clear(memory, False)
         size = len(tokens)
@@ -90,13 +94,14 @@ class LlamaCppEngine:
     def decode(self, tokens: Sequence[int]) -> Logits:
         if self._context is None:
             raise EngineError("nothing to go on from: prefill comes first")
-        if len(tokens) != self._sequences:
-            raise EngineError(f"{len(tokens)} tokens for {self._sequences} sequences")
+        if len(tokens) != len(self._rows):
+            raise EngineError(f"{len(tokens)} tokens for {len(self._rows)} sequences")
         if self._position >= self.context_length:
             raise EngineError(f"the context of {self.context_length} tokens is full")
         self._check(tokens)
         for i, token in enumerate(tokens):
-            self._put(i, int(token), position=self._position, sequence=i, wanted=True)
+            row = self._rows[i]
+            self._put(i, int(token), position=self._position, sequence=row, wanted=True)
         self._run(len(tokens))
         for i in range(len(tokens)):
             self._read(i, i)
@@ -110,6 +115,11 @@ class LlamaCppEngine:
         for sequence in range(self._sequences if memory else 0):
             self._llama.llama_memory_seq_rm(memory, sequence, position, -1)
         self._position = position
+
+    def keep(self, rows: Sequence[int]) -> None:
+        check_rows(rows, len(self._rows))
+        self._rows = [self._rows[row] for row in rows]
+        self._logits = self._logits[: len(rows)]
 
     def tokenize(self, text: str) -> list[int]:
         """llama.cpp's own tokens of `text`, to be compared with the bundle's."""
@@ -148,7 +158,6 @@ class LlamaCppEngine:
             raise EngineError(f"llama.cpp has no room for {sequences} sequences")
         self._tokens = self._llama.llama_batch_init(int(params.n_batch), 0, 1)
         self._sequences = sequences
-        self._logits = np.empty((sequences, self.vocab_size), np.float32)
 
     def _close_context(self) -> None:
         if getattr(self, "_context", None):

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytales.bundle import AGAIN
-from tinytales.engine.base import Logits
+from tinytales.engine.base import Logits, check_rows
 from tinytales.engine.threads import MOST, best_threads, usable_cores
 from tinytales.errors import BundleError, EngineError
 
@@ -109,6 +109,12 @@ class OrtEngine:
             raise EngineError(f"cannot rewind from {self._position} to {position} tokens")
         self._position = position
 
+    def keep(self, rows: Sequence[int]) -> None:
+        if self._steps is None:
+            raise EngineError("no batch to keep sequences of: prefill comes first")
+        check_rows(rows, self._steps.batch)
+        self._steps.keep(rows, self._position)
+
     def close(self) -> None:
         self._steps = self._session = self._batch_session = None
         self._position = 0
@@ -167,6 +173,17 @@ class _Steps:
         self._total.fill(position + 1)
         self._run(self._binding)
         return self._logits
+
+    def keep(self, rows: Sequence[int], position: int) -> None:
+        """Move the caches of `rows` to the front; what lies behind them is no longer read."""
+        for cache in self._caches.values():
+            for to, row in enumerate(rows):
+                if to != row:
+                    cache[to, :, :position] = cache[row, :, :position]
+        self.batch = len(rows)
+        self._logits, self._ids = self._logits[: self.batch], self._ids[: self.batch]
+        self._last = self._last[: self.batch]
+        self._binding = self._bind(self._ids, self.batch)
 
     def _bind(self, ids: NDArray[np.int64], rows: int) -> Any:
         """A binding of the first `rows` sequences: row 0 of a batch is a batch of one."""
