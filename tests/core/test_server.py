@@ -20,7 +20,9 @@ import pytest
 from tinytales.prompt import StoryPrompt
 from tinytales.safety import Safety
 from tinytales.sampling import Sampling
-from tinytales.server import MOST_STORIES, Cut, Order, listen
+from tinytales.server import listen
+from tinytales.server.desk import Cut
+from tinytales.server.order import MOST_STORIES, Order
 
 httpx = pytest.importorskip("httpx")
 openai = pytest.importorskip("openai")
@@ -402,7 +404,7 @@ def test_an_engine_that_fails_does_not_hang_up_on_its_client(
 def test_too_many_in_the_queue_are_asked_to_come_back(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinytales.server.MOST_WAITING", 1)
+    monkeypatch.setattr("tinytales.server.desk.MOST_WAITING", 1)
     served = serve(Slow(count=50, seconds=0.02))
 
     def ask() -> Any:
