@@ -24,9 +24,10 @@ def test_engine_figures_in_a_process(tiny_bundle: Path) -> None:
 
 
 def test_batch_counts_all_tokens(tiny_bundle: Path) -> None:
-    figures = bench.batch_figures(str(tiny_bundle), 1)
+    figures = bench.batch_figures(str(tiny_bundle), 1, 2)
     expected = figures["batch_tokens_per_s"] / figures["single_tokens_per_s"]
     assert figures["ratio"] == pytest.approx(expected, rel=0.02)
+    assert figures["told_ratio"] > 0
 
 
 def test_a_failed_measurement_is_told(tmp_path: Path) -> None:
