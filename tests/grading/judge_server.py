@@ -9,6 +9,7 @@ the same seed gives the same trouble. Every request is written into `ledger`.
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import re
@@ -20,6 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import quote
 
 FAULTS = ("429", "500", "timeout", "half", "drip", "cut", "refusal", "unreadable")
 RATE_CODE = "rate_limit_exceeded"
@@ -51,7 +53,11 @@ class JudgeServer:
             after it; "obey" gives only what the story says. All but "obey" grade honestly.
         refuses: parameters answered with 400, as OpenAI words it.
         delay: seconds to think.
-        batch_lines: how a batch's lines come out: "ok", or "error" for every third.
+        batch_lines: how a batch's lines come out: "ok", "error" for every third; or "failed" as a
+            whole.
+        key: the only key that is accepted; empty takes any.
+        leak: put the key that was sent into every word and header, in many forms.
+        host: the address to listen on.
     """
 
     faults: dict[str, float] = field(default_factory=dict)
@@ -65,6 +71,7 @@ class JudgeServer:
     retry_after: str = "1"
     batch_lines: str = "ok"
     batch_wait: int = 1
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         self.ledger: list[Entry] = []
@@ -79,12 +86,13 @@ class JudgeServer:
         class Handler(_Handler):
             server_judge = judge
 
-        self.http = _Server(("127.0.0.1", 0), Handler)
+        self.sent_key = ""
+        self.http = _Server((self.host, 0), Handler)
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+        return f"http://{self.host}:{self.http.server_address[1]}/v1"
 
     def __enter__(self) -> JudgeServer:
         self.thread.start()
@@ -98,6 +106,19 @@ class JudgeServer:
     @property
     def bodies(self) -> list[dict[str, Any]]:
         return [entry.body for entry in self.ledger]
+
+    @property
+    def echo(self) -> str:
+        """The key as careless servers repeat it; often enough that any cut goes through one."""
+        if not self.leak:
+            return ""
+        raw = self.sent_key.encode()
+        forms = [
+            self.sent_key, quote(self.sent_key, safe=""), raw.hex(),
+            *(base64.b64encode(before + raw + b".").decode() for before in (b"", b"a", b"Bearer ")),
+            base64.urlsafe_b64encode(raw).decode(),
+        ]  # fmt: skip
+        return f" (your key {' '.join(forms)}{f' key {self.sent_key}' * 20})"
 
     def note(self, body: dict[str, Any]) -> Entry:
         key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -155,6 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         judge = self.server_judge
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        judge.sent_key = self.headers.get("Authorization", "").removeprefix("Bearer ")
         judge.headers.append({k.lower(): v for k, v in self.headers.items()})
         if self.path.startswith("/v1/files"):
             boundary = self.headers["Content-Type"].split("boundary=")[1].encode()
@@ -177,9 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _judge(self, body: dict[str, Any]) -> None:
         judge = self.server_judge
-        sent_key = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        echo = f" (your key {sent_key})" if judge.leak else ""
-        if judge.key and sent_key != judge.key:
+        echo = judge.echo
+        if judge.key and judge.sent_key != judge.key:
             return self._json(401, {"error": {"message": f"Incorrect API key{echo}",
                                               "code": "invalid_api_key"}})  # fmt: skip
         if judge.status:
@@ -246,6 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
+        if self.server_judge.leak:
+            self.send_header("X-Your-Key", self.server_judge.sent_key)
         self.end_headers()
         self.wfile.write(data)
         self.wfile.flush()
@@ -305,16 +328,24 @@ def answer(body: dict[str, Any], style: str = "honest", fault: str = "") -> dict
 
 def _work_off(judge: JudgeServer, batch: dict[str, Any]) -> None:
     """Answer all lines of a batch."""
+    if judge.batch_lines == "failed":
+        batch["status"] = "failed"
+        batch["errors"] = {"data": [{"message": f"no such model{judge.echo}"}], "object": "list"}
+        return
     good, bad = [], []
     for number, line in enumerate(judge.files[batch["input_file_id"]].splitlines()):
         wanted = json.loads(line)
         judge.note(wanted["body"])
         if judge.batch_lines == "error" and number % 3 == 0:
-            error = {"error": {"message": "the server was busy", "code": "server_error"}}
+            error = {
+                "error": {"message": f"the server was busy{judge.echo}", "code": "server_error"}
+            }
             bad.append({"custom_id": wanted["custom_id"],
                         "response": {"status_code": 500, "body": error}})  # fmt: skip
             continue
-        reply = completion(wanted["body"], answer(wanted["body"], judge.style))
+        message = answer(wanted["body"], judge.style)
+        message["content"] = f"{judge.echo} {message['content']}"
+        reply = completion(wanted["body"], message)
         good.append({"custom_id": wanted["custom_id"], "error": None,
                      "response": {"status_code": 200, "body": reply}})  # fmt: skip
     for name, lines in (("output_file_id", good), ("error_file_id", bad)):

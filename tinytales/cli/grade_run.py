@@ -122,15 +122,15 @@ def write(
     scores: Sequence[Score],
     out: Path | None,
 ) -> None:
-    """The report in every form that was asked for, and the scores."""
+    """The scores, and the report in every form that was asked for."""
     from tinytales.grading.report import FORMS
 
-    if made is not None:
-        for path in reports or ():
-            _beside(path, FORMS[path.suffix](made))
     if out is not None:
         lines = (json.dumps(score.to_dict(), ensure_ascii=False) + "\n" for score in scores)
         _beside(out, "".join(lines))
+    if made is not None:
+        for path in reports or ():
+            _beside(path, FORMS[path.suffix](made))
 
 
 def _beside(path: Path, text: str) -> None:

@@ -19,7 +19,8 @@ from typing import Any
 
 from tinytales.errors import TinytalesError, require
 from tinytales.grading.cache import Cache, Score, key_of
-from tinytales.grading.judge import reply_of, response_format
+from tinytales.grading.judge import hush, reply_of, response_format, said
+from tinytales.grading.secret import Secret
 from tinytales.grading.steps import Job, Judge, Request, next_step, unscored
 
 #: Limits of the API for one file.
@@ -34,7 +35,8 @@ class BatchLine:
 
     def __init__(self, address: str, key: str, *, timeout: float = 120) -> None:
         openai = require("openai", "grade")
-        self._key = key
+        self.secret = Secret(key)
+        hush()
         self._error = openai.OpenAIError
         self.client = openai.OpenAI(
             api_key=key or "none",
@@ -67,17 +69,13 @@ class BatchLine:
 
     def lines(self, file: str) -> Iterator[dict[str, Any]]:
         """The lines of a file of replies; half lines (a cut download) are an error to repeat."""
-        text = self.client.files.content(file).text
-        clean = text.replace(self._key, "[key]") if len(self._key) > 5 else text
-        for line in clean.splitlines():
+        for line in self.client.files.content(file).text.splitlines():
             if line.strip():
                 yield json.loads(line)
 
     def fault(self, error: Exception) -> TinytalesError:
-        said = str(error)[:300]
-        said = said.replace(self._key, "[key]") if len(self._key) > 5 else said
         return TinytalesError(
-            f"the Batch API: {said}",
+            f"the Batch API: {said(error, self.secret)}",
             hint="the batch goes on at the judge; the same command collects it later",
         )
 
@@ -116,17 +114,25 @@ def run(
     """
     stop = stop or threading.Event()
     given_up: dict[str, str] = {}
+    fault: TinytalesError | None = None
+
+    def clean(text: str) -> None:
+        note(line.secret.hide(text))
+
     try:
         for _ in range(ROUNDS):
             missing = _missing(jobs, cache)
             if not missing or stop.is_set():
                 break
             for part in _parts(missing, cache, most):
-                given_up |= _round(part, line, cache, every, note, stop)
+                given_up |= _round(part, line, cache, every, clean, stop)
             if stop.is_set():
                 break
-    except (line._error, ValueError) as error:
-        raise line.fault(error) from None
+    # What a server sends that speaks another protocol is met as a missing attribute or key.
+    except (line._error, ValueError, AttributeError, KeyError, TypeError) as error:
+        fault = line.fault(error)
+    if fault is not None:  # outside the handler: the package's error may hold the key
+        raise fault
     scores = []
     for job in jobs:
         step = next_step(job, cache)
@@ -204,7 +210,8 @@ def _round(
     if batch.status == "failed":
         errors = getattr(batch.errors, "data", None) or []
         raise TinytalesError(
-            f"the batch {id} failed: {errors[0].message if errors else 'no reason given'}",
+            f"the batch {id} failed: "
+            + (said(errors[0], line.secret) if errors else "no reason given"),
             hint="grade without --batch, or try again",
         )
     return reasons
@@ -226,13 +233,14 @@ def _collect(
         response = entry.get("response") or {}
         if response.get("status_code") == 200:
             try:
-                cache.keep(key, reply_of(response["body"], refused, batch=True))
+                cache.keep(key, reply_of(response["body"], line.secret, refused, batch=True))
                 continue
             except (KeyError, IndexError, TypeError, AttributeError):
                 reasons[key] = "the batch brought half a reply"
                 continue
         error = (response.get("body") or {}).get("error") or entry.get("error") or {}
-        reasons[key] = f"the batch says: {str(error.get('message', 'no reply'))[:200]}"
+        words = line.secret.hide(str(error.get("message", "no reply")))
+        reasons[key] = f"the batch says: {words[:200]}"
         if error.get("param") in ("temperature", "max_completion_tokens", "max_tokens"):
             cache.refuse(judge.id, error["param"])
     return reasons

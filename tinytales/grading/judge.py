@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import time
@@ -27,6 +28,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tinytales.errors import TinytalesError, UsageError, require
 from tinytales.grading.cache import Cache, Reply
 from tinytales.grading.rubric import schema
+from tinytales.grading.secret import Secret
 from tinytales.grading.steps import Request
 from tinytales.grading.verdict import model_of
 
@@ -104,9 +106,10 @@ class Wire:
     def __init__(self, address: str, key: str, cache: Cache, *, deadline: float = 120) -> None:
         openai = require("openai", "grade")
         self._openai = openai
-        self._key = key
+        self._secret = Secret(key)
         self._cache = cache
         self._deadline = deadline
+        hush()
         self.client = openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=address,
@@ -136,7 +139,7 @@ class Wire:
             ) as error:
                 if self._drop(request, error, body):
                     continue
-                fault = Unanswerable(self.clean(_said(error)))
+                fault = Unanswerable(said(error, self._secret))
             except self._openai.OpenAIError as error:
                 fault = self._fault(error, request)
             if fault is not None:
@@ -165,18 +168,18 @@ class Wire:
 
     def _reply(self, text: str, dropped: tuple[str, ...]) -> Reply:
         try:
-            return reply_of(json.loads(self.clean(text)), dropped)
+            return reply_of(json.loads(text), self._secret, dropped)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             raise Again("the reply is no chat completion, or only half of one") from None
 
     def _drop(self, request: Request, error: Any, body: Mapping[str, Any]) -> bool:
         """Remember which parameter a 400 complains about; False if it is about none of ours."""
-        said = _said(error).lower()
-        if "context" in said and "length" in said:  # names max_tokens, but means the story
+        words = said(error, self._secret).lower()
+        if "context" in words and "length" in words:  # names max_tokens, but means the story
             return False
         names = [
             name for name in ("max_completion_tokens", "max_tokens", "temperature")
-            if name in body and (error.param == name or name in said)
+            if name in body and (error.param == name or name in words)
         ]  # fmt: skip
         # "'max_tokens' is not supported … use 'max_completion_tokens'" names both: the refused one
         # is the one that was sent.
@@ -184,7 +187,7 @@ class Wire:
             not names
             and request.verdict
             and any(
-                word in said for word in ("response_format", "json_schema", "grammar", "schema")
+                word in words for word in ("response_format", "json_schema", "grammar", "schema")
             )
         ):
             names = ["response_format"]
@@ -197,7 +200,7 @@ class Wire:
 
     def _fault(self, error: Any, request: Request) -> Exception:
         """What an error of the package means for the run."""
-        openai, said = self._openai, self.clean(_said(error))
+        openai, words = self._openai, said(error, self._secret)
         where = f"the judge {request.judge.id}"
         if isinstance(error, openai.APITimeoutError):
             return Again("no reply in time")
@@ -205,12 +208,12 @@ class Wire:
             code = error.status_code
             if code in (401, 403):
                 return TinytalesError(
-                    f"{where} does not accept the key: {said}",
+                    f"{where} does not accept the key: {words}",
                     hint=f"set {KEY} to a valid key, or ask another judge with --base-url",
                 )
             if code == 404:
                 return TinytalesError(
-                    f"{where} is not there: {said}", hint="check --judge and --base-url"
+                    f"{where} is not there: {words}", hint="check --judge and --base-url"
                 )
             if code == 429 and getattr(error, "code", "") == "insufficient_quota":
                 return TinytalesError(
@@ -218,30 +221,28 @@ class Wire:
                     hint="what was graded so far is kept; run the same command again later",
                 )
             if code in (408, 409, 425, 429) or code >= 500:
-                return Again(f"{code} {said}".strip(), retry_after(error.response.headers))
+                return Again(f"{code} {words}".strip(), retry_after(error.response.headers))
             if 300 <= code < 400:
                 return TinytalesError(
                     f"{where} sends us elsewhere ({code}); nothing was sent there",
                     hint="give the final address in --base-url",
                 )
-            return Unanswerable(f"{code} {said}")
+            return Unanswerable(f"{code} {words}")
         if isinstance(error, openai.APIConnectionError):
             cause = type(error.__cause__).__name__ if error.__cause__ else "connection"
             return Again(
                 f"the connection broke ({cause})", connected=cause not in ("ConnectError",)
             )
-        return Again(f"{type(error).__name__}: {said}")
-
-    def clean(self, text: str) -> str:
-        """`text` without the key, should a server echo it."""
-        return text.replace(self._key, "[key]") if len(self._key) > 5 else text
+        return Again(f"{type(error).__name__}: {words}")
 
     async def close(self) -> None:
         await self.client.close()
 
 
-def reply_of(data: Any, dropped: tuple[str, ...] = (), batch: bool = False) -> Reply:
-    """A chat completion (as JSON) as our record."""
+def reply_of(
+    data: Any, secret: Secret, dropped: tuple[str, ...] = (), batch: bool = False
+) -> Reply:
+    """A chat completion (as JSON) as our record, without the key should it stand in there."""
     choice = data["choices"][0]
     message = choice["message"]
     usage = data.get("usage") or {}
@@ -249,10 +250,10 @@ def reply_of(data: Any, dropped: tuple[str, ...] = (), batch: bool = False) -> R
     if not isinstance(content, str):
         content = "".join(part.get("text", "") for part in content)
     return Reply(
-        content=content,
-        refusal=message.get("refusal") or "",
-        finish=choice.get("finish_reason") or "stop",
-        model=data.get("model") or "",
+        content=secret.hide(content),
+        refusal=secret.hide(message.get("refusal") or ""),
+        finish=secret.hide(choice.get("finish_reason") or "stop"),
+        model=secret.hide(data.get("model") or ""),
         prompt_tokens=int(usage.get("prompt_tokens") or 0),
         answer_tokens=int(usage.get("completion_tokens") or 0),
         dropped=dropped,
@@ -289,12 +290,20 @@ def backoff(tries: int, dice: random.Random) -> float:
     return longest * dice.uniform(0.5, 1.0)
 
 
-def _said(error: Any) -> str:
-    """The server's own words, short."""
+def said(error: Any, secret: Secret) -> str:
+    """The server's own words, short; the key is taken out before they are cut."""
+    words = getattr(error, "message", error)
     body = getattr(error, "body", None)
     if isinstance(body, Mapping):
         inner = body.get("error", body)
-        message = inner.get("message") if isinstance(inner, Mapping) else inner
-        if message:
-            return str(message)[:300]
-    return str(getattr(error, "message", error))[:300]
+        words = (inner.get("message") if isinstance(inner, Mapping) else inner) or words
+    return secret.hide(str(words))[:300]
+
+
+def hush() -> None:
+    """Keep the packages on the wire from logging, also where OPENAI_LOG=debug asks for it.
+
+    They write headers and bodies as they come, and a server may repeat the key in them.
+    """
+    for name in ("openai", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.ERROR)

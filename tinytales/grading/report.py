@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from importlib import resources
 from statistics import fmean, median
 
-from tinytales.errors import TinytalesError
 from tinytales.grading import charts, offline, stats
 from tinytales.grading.cache import Score
 from tinytales.grading.rubric import Rubric
@@ -360,10 +359,9 @@ def to_markdown(report: Report) -> str:
 
 def to_svg(report: Report) -> str:
     """The first picture of a report as a file of its own; it brings its colors along."""
-    charts_ = [part for _, parts in report.blocks for part in parts if isinstance(part, Chart)]
-    if not charts_:
-        raise TinytalesError("there is no picture without any grade")
-    head, mark, rest = charts_[0].svg.partition("</title>")
+    pictures = [part.svg for _, parts in report.blocks for part in parts if isinstance(part, Chart)]
+    nothing = charts.words("No story has a grade.")
+    head, mark, rest = (pictures[0] if pictures else nothing).partition("</title>")
     style = (
         "<style>text { fill: #2b2733; font: 13px system-ui, sans-serif } .quiet { fill: #6d6577 } "
         ".grid { stroke: #ddd3c0 }</style>"
