@@ -300,10 +300,14 @@ def said(error: Any, secret: Secret) -> str:
     return secret.hide(str(words))[:300]
 
 
+#: Loggers of the packages on the wire, in all their versions.
+WIRE_LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+
+
 def hush() -> None:
     """Keep the packages on the wire from logging, also where OPENAI_LOG=debug asks for it.
 
-    They write headers and bodies as they come, and a server may repeat the key in them.
+    They write the headers of replies as they come, and a server may repeat the key in them.
     """
-    for name in ("openai", "httpx", "httpcore"):
+    for name in WIRE_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
