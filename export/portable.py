@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from tinytales.bundle import RUNTIMES, TOKENIZER, Bundle, write_bundle_manifest
-from tinytales.engine.base import Logits
+from tinytales.engine.base import Engine, Logits
 from tinytales.errors import BundleError, EngineError, MissingExtra
 from tinytales.export.checkpoint import Checkpoint
 from tinytales.export.exporter import (
@@ -181,6 +181,9 @@ class PortableEngine:
     def rewind(self, position: int) -> None:
         self._caches = {name: cache[:, :, :position] for name, cache in self._caches.items()}
         self._position = position
+
+    def crew(self) -> list[Engine]:
+        return [self]
 
     def keep(self, rows: Sequence[int]) -> None:
         self._caches = {name: cache[[*rows]] for name, cache in self._caches.items()}

@@ -264,7 +264,8 @@ class _Stopwatch:
         self.seconds = 0.0
         self.name, self.threads = engine.name, engine.threads
         self.vocab_size, self.context_length = engine.vocab_size, engine.context_length
-        self.rewind, self.keep, self.close = engine.rewind, engine.keep, engine.close
+        self.rewind, self.close = engine.rewind, engine.close
+        self.keep, self.crew = engine.keep, engine.crew
 
     @property
     def position(self) -> int:

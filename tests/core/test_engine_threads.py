@@ -96,14 +96,28 @@ def test_threads_change_no_story(tiny_bundle: Path) -> None:
     assert np.array_equal(found[0], found[1])
 
 
-def test_a_big_batch_takes_every_core(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
+@pytest.mark.parametrize(
+    ("cores", "best", "said", "size"),
+    [(1, 1, None, 1), (4, 1, None, 4), (4, 2, None, 2), (4, 1, 1, 1)],
+)
+def test_a_crew_takes_every_core(
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_bundle: Path,
+    cores: int,
+    best: int,
+    said: int | None,
+    size: int,
+) -> None:
     from tinytales.engine import ort
 
-    monkeypatch.setattr(ort, "usable_cores", lambda: 2)
-    monkeypatch.setattr(ort, "best_threads", lambda bundle, open_with: 1)
-    engine = OrtEngine(Bundle.open(tiny_bundle))
-    alone = engine.prefill([0, 5, 6])[0].copy()
-    together = engine.prefill([0, 5, 6], batch=ort.BIG_BATCH)
-    assert engine._batch_session is not None
-    assert np.array_equal(together[-1], alone)
-    assert np.array_equal(engine.prefill([0, 5, 6])[0], alone)
+    monkeypatch.setattr(ort, "usable_cores", lambda: cores)
+    monkeypatch.setattr(ort, "best_threads", lambda bundle, open_with: best)
+    crew = OrtEngine(Bundle.open(tiny_bundle), said).crew()
+    assert len(crew) == size
+    for number, member in enumerate(crew):
+        member.prefill([0, 5, 6 + number])
+    other = OrtEngine(Bundle.open(tiny_bundle), 1)
+    for number, member in enumerate(crew):  # each has caches of its own
+        other.prefill([0, 5, 6 + number])
+        assert np.array_equal(member.decode([7]), other.decode([7]))
+    assert len(crew[-1].crew()) == 1  # a crew has no crews

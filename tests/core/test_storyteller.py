@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from tinytales.errors import PromptError
+from tinytales.engine import ort
+from tinytales.errors import EngineError, PromptError
 from tinytales.prompt import StoryPrompt
 from tinytales.safety import Safety
 from tinytales.sampling import Sampling
@@ -57,6 +58,9 @@ class ScriptedEngine:
     def rewind(self, position: int) -> None:
         assert position <= self.position
         del self.tokens[position:]
+
+    def crew(self) -> list[ScriptedEngine]:
+        return [self]
 
     def keep(self, rows: Sequence[int]) -> None:
         assert len(rows) < self.batch
@@ -250,21 +254,46 @@ def test_a_batch_tells_each_story_with_its_own_dice() -> None:
     assert [s.text for s in stories] == [s.text for s in alone]
 
 
-def test_a_real_batch_tells_what_each_seed_tells_alone(tiny_bundle: Path) -> None:
-    """Also after the first stories have ended and left the batch."""
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_real_batch_tells_what_each_seed_tells_alone(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """On one core and on several; also after the first stories have ended and left the batch."""
+    monkeypatch.setattr(ort, "usable_cores", lambda: cores)
+    monkeypatch.setattr(ort, "best_threads", lambda bundle, open_with: 1)
+    kept: list[int] = []
+    keep = ort.OrtEngine.keep
+    monkeypatch.setattr(
+        ort.OrtEngine, "keep", lambda self, rows: (kept.append(len(rows)), keep(self, rows))
+    )
     sampling = Sampling(temperature=1.2, seed=3, max_words=60)
-    with Storyteller.open(tiny_bundle, threads=1) as real:
-        sizes: list[int] = []
-        keep = real.engine.keep
+    with Storyteller.open(tiny_bundle) as real:
+        assert len(real.engine.crew()) == cores
+        stories = real.tell_many(sampling=sampling, count=20)
+        assert kept
+        assert len({story.text for story in stories}) == 20
+        alone = [real.tell(sampling=story.sampling) for story in stories]
+        assert [story.text for story in stories] == [story.text for story in alone]
 
-        def watched(rows: Sequence[int]) -> None:
-            sizes.append(len(rows))
-            keep(rows)
 
-        real.engine.keep = watched  # type: ignore[method-assign]
-        stories = real.tell_many(sampling=sampling, count=6)
-        assert sizes and sizes == sorted(set(sizes), reverse=True)
-        assert [s.text for s in stories] == [real.tell(sampling=s.sampling).text for s in stories]
+def test_a_batch_that_fails_on_one_core_ends_on_all(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ort, "usable_cores", lambda: 2)
+    monkeypatch.setattr(ort, "best_threads", lambda bundle, open_with: 1)
+    with Storyteller.open(tiny_bundle) as real:
+        decode = ort.OrtEngine.decode
+
+        def failing(self: ort.OrtEngine, tokens: Sequence[int]) -> np.ndarray:
+            if self is real.engine and self.position > 20:
+                raise EngineError("out of memory")
+            return decode(self, tokens)
+
+        monkeypatch.setattr(ort.OrtEngine, "decode", failing)
+        with pytest.raises(EngineError, match="out of memory"):
+            real.tell_many(sampling=Sampling(seed=1), count=4)
+        monkeypatch.setattr(ort.OrtEngine, "decode", decode)
+        assert real.tell(sampling=Sampling(seed=1)).text  # and it can go on
 
 
 def test_an_opening_longer_than_the_memory_is_refused() -> None:

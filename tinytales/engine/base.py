@@ -54,6 +54,11 @@ class Engine(Protocol):
         """Forget everything after the first `position` tokens, in every sequence."""
         ...
 
+    def crew(self) -> list[Engine]:
+        """This engine, and as many more on the same open model as tell at once without slowing
+        each other: each with sequences of its own, for a thread of its own."""
+        ...
+
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these sequences of the batch only, numbered anew from 0.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytales.bundle import AGAIN
-from tinytales.engine.base import Logits, check_rows
+from tinytales.engine.base import Engine, Logits, check_rows
 from tinytales.errors import BundleError, EngineError, require
 
 if TYPE_CHECKING:
@@ -115,6 +115,9 @@ class LlamaCppEngine:
         for sequence in range(self._sequences if memory else 0):
             self._llama.llama_memory_seq_rm(memory, sequence, position, -1)
         self._position = position
+
+    def crew(self) -> list[Engine]:
+        return [self]
 
     def keep(self, rows: Sequence[int]) -> None:
         check_rows(rows, len(self._rows))

@@ -19,21 +19,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinytales.bundle import AGAIN
-from tinytales.engine.base import Logits, check_rows
+from tinytales.engine.base import Engine, Logits, check_rows
 from tinytales.engine.threads import MOST, best_threads, usable_cores
 from tinytales.errors import BundleError, EngineError
 
 if TYPE_CHECKING:
     from tinytales.bundle import Bundle
 
-#: From this many sequences on, a batch takes every core, whatever is best for one.
-BIG_BATCH = 4
 #: A prompt is read in pieces of this many tokens: as fast as in one, and its peak memory is small.
 PREFILL_CHUNK = 64
 
@@ -56,10 +55,9 @@ class OrtEngine:
         self.context_length = manifest.context_length
         self.threads = threads or best_threads(bundle, lambda count: OrtEngine(bundle, count))
         self._bundle = bundle
-        self._batch_threads = threads or min(usable_cores(), MOST)
+        self._at_once = 1 if threads else min(usable_cores(), MOST) // self.threads
         self._cache_shape = (shape.kv_heads, self.context_length, shape.head_dim)
         self._session: Any = _open_session(bundle, self.threads)
-        self._batch_session: Any = None
         self._position = 0
         self._steps: _Steps | None = None
 
@@ -71,6 +69,8 @@ class OrtEngine:
         """Read `tokens` once, whatever the batch: the other sequences get a copy of the cache."""
         ids = np.asarray(tokens, dtype=np.int64)
         length = ids.size
+        if self._session is None:
+            raise EngineError("the engine is closed")
         if batch < 1:
             raise EngineError(f"a batch of {batch} sequences")
         if not 0 < length <= self.context_length:
@@ -82,8 +82,7 @@ class OrtEngine:
         if self._steps is None or self._steps.batch != batch:
             self._steps = None  # the old buffers go before the new ones come
             layers = self._bundle.manifest.shape.layers
-            session = self._session_for(batch)
-            self._steps = _Steps(session, batch, layers, self._cache_shape, self.vocab_size)
+            self._steps = _Steps(self._session, batch, layers, self._cache_shape, self.vocab_size)
         logits = self._steps.prefill(ids)
         self._position = length
         return logits
@@ -109,6 +108,13 @@ class OrtEngine:
             raise EngineError(f"cannot rewind from {self._position} to {position} tokens")
         self._position = position
 
+    def crew(self) -> list[Engine]:
+        """A session may run in several threads at once: only the caches must be one's own."""
+        others = [copy(self) for _ in range(self._at_once - 1)]
+        for other in others:
+            other._steps, other._position, other._at_once = None, 0, 1
+        return [self, *others]
+
     def keep(self, rows: Sequence[int]) -> None:
         if self._steps is None:
             raise EngineError("no batch to keep sequences of: prefill comes first")
@@ -116,17 +122,8 @@ class OrtEngine:
         self._steps.keep(rows, self._position)
 
     def close(self) -> None:
-        self._steps = self._session = self._batch_session = None
+        self._steps = self._session = None
         self._position = 0
-
-    def _session_for(self, batch: int) -> Any:
-        if self._session is None:
-            raise EngineError("the engine is closed")
-        if batch < BIG_BATCH or self._batch_threads == self.threads:
-            return self._session
-        if self._batch_session is None:
-            self._batch_session = _open_session(self._bundle, self._batch_threads)
-        return self._batch_session
 
 
 class _Steps:
