@@ -2,6 +2,10 @@
 
 python tests/grading/soak.py faults --stories 1000 --rpm 1500     # every fault at 5 %
 python tests/grading/soak.py kills --stories 200 --kills 20       # kill -9 at random moments
+python tests/grading/soak.py suite --out runs/suite               # all of GPT-Eval, 50 x 10
+
+In all of them the judge is a rehearsal: its grades are drawn from the story's hash, and say nothing
+about the story.
 """
 
 from __future__ import annotations
@@ -156,6 +160,34 @@ def kills(count: int, times: int, folder: Path, rubric: str = "paper") -> dict[s
     }
 
 
+def suite(bundle: Path, out: Path) -> dict[str, Any]:
+    """The whole GPT-Eval of a bundle as a person calls it, with every form of its report."""
+    reports = [out / f"suite.{form}" for form in ("html", "md", "svg")]
+    with JudgeServer(seed=3) as server:
+        call = [
+            sys.executable, "-m", "tinytales", "grade", "suite", str(bundle), "--folder", str(out),
+            "--judge", "rehearsal", "--base-url", server.url, "--yes",
+            "--out", str(out / "scores.jsonl"),
+            *(word for path in reports for word in ("--report", str(path))),
+        ]  # fmt: skip
+        start = time.monotonic()
+        before = os.times()
+        done = subprocess.run(call, env={**os.environ, "TINYTALES_DATA_DIR": str(out / "data")},
+                              check=True, stdout=subprocess.PIPE, text=True)  # fmt: skip
+        after = os.times()
+        questions = len(server.ledger)
+    print(done.stdout)
+    return {
+        "questions": questions,
+        "seconds": round(time.monotonic() - start, 1),
+        "seconds of CPU, judge not counted": round(
+            after.children_user + after.children_system
+            - before.children_user - before.children_system, 1
+        ),
+        **{path.name: f"{path.stat().st_size:,} bytes" for path in reports},
+    }  # fmt: skip
+
+
 def _kept(path: Path) -> set[str]:
     import sqlite3
 
@@ -180,17 +212,22 @@ def _grades(path: Path) -> list[Any]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("faults", "kills"))
+    parser.add_argument("what", choices=("faults", "kills", "suite"))
     parser.add_argument("--stories", type=int, default=1000)
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--rpm", type=float, default=1500)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rubric", default="paper")
+    parser.add_argument("--bundle", type=Path, default=Path("assets/storyteller"))
+    parser.add_argument("--out", type=Path, default=Path("runs/suite"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         at = Path(scratch)
         if options.what == "faults":
             found = faults(options.stories, options.share, options.rpm, options.rubric, at)
+        elif options.what == "suite":
+            options.out.mkdir(parents=True, exist_ok=True)
+            found = suite(options.bundle, options.out)
         else:
             found = kills(options.stories, options.kills, at, options.rubric)
     for name, value in found.items():

@@ -87,7 +87,12 @@ def build(
     scores = [score for _, given in graded for score in given]
     done = [score for score in scores if score.scored]
     report.add("", _how(graded, scores, rubric), *notes)
-    report.add("Grades", means_table(groups, rubric, against_paper))
+    orientation = (
+        "The paper's grades are GPT-4's of 2023. Today's judge is another one: compare orders and "
+        "distances within this report, not second decimals with the paper."
+    )
+    means = means_table(groups, rubric, against_paper)
+    report.add("Grades", means, *([orientation] if against_paper else []))
     names = list(rubric.criteria)
     if done and names:
         rows = {name: _means(members, names) for name, members in groups.items()}
@@ -96,14 +101,9 @@ def build(
                 name: [row.get(c, 0.0) for c in names]
                 for name, row in paper_rows().items() if name in _SHOWN
             }  # fmt: skip
-        parts: list[str | Table | Tale | Chart] = [Chart(charts.bars(names, rows))]
+        parts = [Chart(charts.bars(names, rows))]
         if len(names) >= 3:
             parts.append(Chart(charts.radar(names, rows)))
-        if against_paper:
-            parts.append(
-                "The paper's grades are GPT-4's of 2023. Today's judge is another one: compare "
-                "orders and distances within this report, not second decimals with the paper."
-            )
         report.add("In pictures", *parts)
     for name in rubric.choices:
         report.add(name.replace("_", " ").capitalize(), _choices(groups, rubric, name))
@@ -273,7 +273,7 @@ def _how(graded: Sequence[Graded], scores: Sequence[Score], rubric: Rubric) -> s
     temperature = next((s.parameters.get("temperature") for s in scores), None)
     text = (
         f"{len(graded)} stories, graded by {judges or 'nobody'} with the rubric {rubric.id}, "
-        f"{repeats} time{'s' if repeats > 1 else ''} each"
+        f"{f'{repeats} times' if repeats > 1 else 'once'} each"
     )
     text += f", at temperature {temperature:g}" if isinstance(temperature, int | float) else ""
     text += f". Refused by the judge and left out: {', '.join(dropped)}" if dropped else ""
@@ -305,7 +305,7 @@ def _html(part: str | Table | Tale | Chart) -> str:
     if isinstance(part, str):
         return f"<p>{html.escape(part)}</p>"
     if isinstance(part, Chart):
-        return part.svg
+        return f'<div class="wide">{part.svg}</div>'
     if isinstance(part, Table):
         head = "".join(f"<th>{html.escape(c)}</th>" for c in part.header)
         rows = "".join(
