@@ -463,7 +463,7 @@ class TinytalesApp(App[None]):
 
     def export(self, ids: list[str]) -> None:
         """Ask as what and where to, then write in a thread."""
-        from tinytales.booklet import FORMATS
+        from tinytales.library.exports import FORMATS, file_name
 
         entry = self.shelf.entry(ids[0])
         title = entry.title if entry is not None and len(ids) == 1 else "tinytales"
@@ -603,9 +603,3 @@ def new_place(name: str) -> Screen[Any]:
 
         return GrownupsScreen()
     return MakeScreen()
-
-
-def file_name(title: str) -> str:
-    """A title as the name of a file, without anything that a file system minds."""
-    kept = "".join(c.lower() if c.isalnum() else "-" for c in title)
-    return "-".join(part for part in kept.split("-") if part)[:60] or "story"

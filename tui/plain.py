@@ -188,7 +188,7 @@ class PlainApp:
         self._say_told(self.story.text)
 
     def _export(self, rest: str) -> None:
-        from tinytales.booklet import FORMATS
+        from tinytales.library.exports import FORMATS
 
         path = Path(rest).expanduser()
         suffixes = {form.suffix: name for name, form in reversed(FORMATS.items())}

@@ -11,9 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinytales.booklet import FORMATS, Tale, export, file_name, format_of, from_jsonl, render
 from tinytales.errors import LibraryError, UsageError
 from tinytales.library import Library
+from tinytales.library.exports import (
+    FORMATS,
+    Tale,
+    export,
+    file_name,
+    format_of,
+    from_jsonl,
+    render,
+)
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
 from tinytales.story import Story

@@ -17,9 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinytales import librarydb
 from tinytales.errors import LibraryError, UsageError
-from tinytales.library import Library, library_path
+from tinytales.library import Library, library_path, opening, schema
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
 from tinytales.story import Story
@@ -336,12 +335,12 @@ def test_a_closed_library_says_so(tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_nothing(library: Library) -> None:
     kept = library.add(story())
-    pages = library._db.execute("PRAGMA page_count").fetchone()[0]
-    library._db.execute(f"PRAGMA max_page_count = {pages}")
+    pages = library._file.db.execute("PRAGMA page_count").fetchone()[0]
+    library._file.db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(LibraryError, match="the disk is full"):
         library.append(kept, " And on." * 4000)
     assert library.get(kept) == story(id=kept, created=library.get(kept).created)
-    library._db.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    library._file.db.execute(f"PRAGMA max_page_count = {pages + 1000}")
     library.append(kept, " And on." * 4000)
 
 
@@ -349,7 +348,7 @@ def test_what_may_only_be_read_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "library.sqlite"
     writer = Library(path)
     kept = writer.add(story())  # stands in the write-ahead log as yet
-    monkeypatch.setattr(librarydb, "_writable", lambda _: False)
+    monkeypatch.setattr(opening, "_writable", lambda _: False)
     for _ in ("with a log", "without"):
         with Library(path) as library:
             assert "may only be read" in library.note
@@ -412,16 +411,16 @@ def test_an_older_library_is_brought_up_to_date(
 ) -> None:
     path = tmp_path / "library.sqlite"
     filled(path, 10)
-    newer = {**librarydb.MIGRATIONS, "stars": "ALTER TABLE story ADD COLUMN stars INTEGER;"}
-    monkeypatch.setattr(librarydb, "MIGRATIONS", newer)
+    newer = {**schema.MIGRATIONS, "stars": "ALTER TABLE story ADD COLUMN stars INTEGER;"}
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
     with Library(path) as library:
         assert library.count() == 9
-        assert library._db.execute("SELECT stars FROM story").fetchone() == (None,)
+        assert library._file.db.execute("SELECT stars FROM story").fetchone() == (None,)
     broken = {**newer, "worse": "CREATE TABLE one (a);\nCREATE TABLE one (a);"}
-    monkeypatch.setattr(librarydb, "MIGRATIONS", broken)
+    monkeypatch.setattr(schema, "MIGRATIONS", broken)
     with pytest.raises(LibraryError, match="table one already exists"):
         Library(path)
-    monkeypatch.setattr(librarydb, "MIGRATIONS", newer)  # half a migration is none
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)  # half a migration is none
     with Library(path) as library:
         assert library.count() == 9
 
@@ -500,7 +499,7 @@ def test_titles_hearts_and_marks_are_saved_with_the_rows(tmp_path: Path) -> None
 def test_who_waits_for_the_mending_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tinytales import library, salvage
+    from tinytales.library import salvage
 
     told = threading.Event()
     mend = salvage.salvage
@@ -510,13 +509,13 @@ def test_who_waits_for_the_mending_is_told(
         return mend(path)
 
     def log(path: Path) -> None:
-        library.log_mending(path)
+        opening.log_mending(path)
         told.set()
 
     path = tmp_path / "library.sqlite"
     filled(path)
     overwrite(path, 0, bytes(100))
-    monkeypatch.setattr(library, "PATIENCE", 0)
+    monkeypatch.setattr(opening, "PATIENCE", 0)
     monkeypatch.setattr(salvage, "salvage", slow)
     with Library(path, on_mending=log) as opened:
         assert "60 stories could be saved" in opened.note
@@ -527,7 +526,7 @@ def test_who_waits_for_the_mending_is_told(
 def test_a_quick_mending_is_not_announced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinytales.library.PATIENCE", 60)
+    monkeypatch.setattr("tinytales.library.opening.PATIENCE", 60)
     path = tmp_path / "library.sqlite"
     filled(path)
     overwrite(path, 0, bytes(100))
@@ -555,7 +554,7 @@ def test_apps_that_meet_a_damaged_library_mend_it_once(tmp_path: Path) -> None:
 def test_mending_on_a_full_disk_leaves_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tinytales import salvage
+    from tinytales.library import salvage
 
     path = tmp_path / "library.sqlite"
     filled(path)

@@ -11,8 +11,7 @@ import pytest
 from textual.widgets import Input, Static
 
 import tinytales.tui
-from tinytales import salvage
-from tinytales.library import FILE, Library
+from tinytales.library import FILE, Library, salvage
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
 from tinytales.story import Story
@@ -266,7 +265,7 @@ async def test_stories_are_told_while_a_damaged_library_is_mended(
     make_app, until, shelf, tmp_path, monkeypatch
 ):
     mend, go_on = salvage.salvage, threading.Event()
-    monkeypatch.setattr("tinytales.library.PATIENCE", 0)
+    monkeypatch.setattr("tinytales.library.opening.PATIENCE", 0)
     monkeypatch.setattr(salvage, "salvage", lambda path: go_on.wait(20) and mend(path))
     shelf.close()
     path = tmp_path / "data" / FILE

@@ -114,33 +114,33 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Write over an older file.")] = False,
 ) -> None:
     """Write stories to a file: a booklet to print, a page, plain text, or records."""
-    from tinytales import booklet
     from tinytales.errors import UsageError, nearest
+    from tinytales.library import exports
 
     if bool(stories) + everything + favorites != 1:
         raise UsageError(
             "which stories?", hint="name ids (tinytales library list), or --all, or --favorites"
         )
-    if format is not None and format not in booklet.FORMATS:
-        raise UsageError(f"unknown format {format!r}", hint=nearest(format, booklet.FORMATS))
+    if format is not None and format not in exports.FORMATS:
+        raise UsageError(f"unknown format {format!r}", hint=nearest(format, exports.FORMATS))
     to_stdout = output == Path("-")
     if format is None:
-        format = "text" if to_stdout else booklet.format_of(output or "")
+        format = "text" if to_stdout else exports.format_of(output or "")
     with opened() as shelf:
         if stories:
             ids = list(dict.fromkeys(shelf.resolve(name) for name in stories))
         else:
             ids = [entry.id for entry in shelf.list(sort="oldest", favorites=favorites)]
-        tales = [booklet.Tale(shelf.entry(id).title, shelf.get(id)) for id in ids]
+        tales = [exports.Tale(shelf.entry(id).title, shelf.get(id)) for id in ids]
     if to_stdout:
-        sys.stdout.write(booklet.render(tales, format))
+        sys.stdout.write(exports.render(tales, format))
         return
     if output is None:
-        name = booklet.file_name(tales[0].title) if len(tales) == 1 else "tinytales"
-        output = Path(name + booklet.FORMATS[format].suffix)
+        name = exports.file_name(tales[0].title) if len(tales) == 1 else "tinytales"
+        output = Path(name + exports.FORMATS[format].suffix)
     if output.exists() and not output.is_dir() and not force:
         raise UsageError(f"{output} is there already", hint="--force writes over it")
-    print(booklet.export(tales, format, output))
+    print(exports.export(tales, format, output))
 
 
 @app.command()
@@ -198,8 +198,8 @@ def import_stories(
     as_json: Json = False,
 ) -> None:
     """Add the stories of a JSONL file: all of them or, if a line is wrong, none."""
-    from tinytales.booklet import from_jsonl
     from tinytales.errors import UsageError
+    from tinytales.library.exports import from_jsonl
 
     try:
         raw = sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from tinytales.errors import LibraryError, TinytalesError
-from tinytales.librarydb import PAGE_BYTES, bring_up_to_date, connect, put, transaction
+from tinytales.library.connection import connect, transaction
+from tinytales.library.rows import put
+from tinytales.library.schema import PAGE_BYTES, bring_up_to_date
 from tinytales.story import Story
 
 #: How the record of a story begins in the file. One that is longer than a page lies in pieces.
