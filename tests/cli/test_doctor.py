@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tinytales.cli import checks as looks
 from tinytales.cli import doctor
 from tinytales.cli.main import run
 
@@ -79,7 +80,7 @@ def test_a_folder_that_cannot_be_written(
     def refuse(**_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(looks.tempfile, "TemporaryFile", refuse)
     code, checks = diagnose(capsys, "--data-dir", str(tmp_path))
     assert code == 1
     assert "Read-only" in checks["folders.stories"]["text"]
@@ -117,14 +118,14 @@ def test_wrong_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_broken_engine_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load = doctor.importlib.import_module
+    load = looks.importlib.import_module
 
     def refuse(name: str) -> object:
         if name == "onnxruntime":
             raise ImportError("libonnxruntime.so: cannot open shared object file\nand more")
         return load(name)
 
-    monkeypatch.setattr(doctor.importlib, "import_module", refuse)
+    monkeypatch.setattr(looks.importlib, "import_module", refuse)
     code = run(["doctor"])
     shown = capsys.readouterr().out
     assert code == 1
@@ -135,9 +136,9 @@ def test_a_broken_engine_is_named(
 def test_missing_extras_come_with_their_pip_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    version = doctor._version
+    version = looks._version
     monkeypatch.setattr(
-        doctor, "_version", lambda name: None if name == "uvicorn" else version(name)
+        looks, "_version", lambda name: None if name == "uvicorn" else version(name)
     )
     _, checks = diagnose(capsys)
     assert checks["extras.serve"]["state"] == "note"
@@ -149,7 +150,7 @@ def test_a_check_that_fails_itself_is_a_finding(monkeypatch: pytest.MonkeyPatch)
     def ill() -> None:
         raise RuntimeError("no such register\nat all")
 
-    monkeypatch.setattr(doctor, "machine", ill)
+    monkeypatch.setattr(looks, "machine", ill)
     first = next(doctor.examine())
     assert (first.state, first.text) == ("broken", "could not be checked: no such register")
 
@@ -169,4 +170,4 @@ def test_colors(environment: dict[str, str], said: str, monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert doctor.colors().startswith(said)
+    assert looks.colors().startswith(said)
