@@ -132,49 +132,63 @@ class Judging:
 
 @dataclass
 class Row:
-    """A story, what was counted about it, and what judges said of it (the newest last)."""
+    """A story, what was counted about it, and what judges said of it (the newest last).
+
+    `waits` is the rubric under which it waits for a judge; empty if it does not.
+    """
 
     story: Story
     title: str
     marks: Marks
     scores: list[Score] = field(default_factory=list)
-    waits: bool = False
+    waits: str = ""
 
 
-def rows_of(shelf: Shelf, which: str, known: dict[str, Marks]) -> tuple[list[Row], int]:
-    """The rows of a list, and how many stories wait for a judge (in a thread).
+@dataclass(frozen=True)
+class Shown:
+    """The rows of a list, how many stories wait, and why grades are missing, if they are."""
 
-    Marks are kept in `known`, so that no story is counted twice.
+    rows: list[Row]
+    waiting: int = 0
+    trouble: str = ""
 
-    Raises:
-        TinytalesError: the file of grades cannot be read.
+
+def look_up(shelf: Shelf, which: str, known: dict[str, Marks]) -> Shown:
+    """What stands in a list (in a thread).
+
+    Marks are kept in `known`, so that no story is counted twice. A file of grades that cannot be
+    read takes the judges' words away, not the stories.
     """
     from tinytales.grading import Desk, offline_marks
 
-    with Desk() as desk:
-        queue = {story.id: story for _, story in desk.waiting()}
-        if which == "waiting":
-            stories = list(queue.values())[:MOST]
-        elif which == "graded":
-            stories = _saved(shelf, desk.cache.graded(MOST))
-        else:
-            entries = shelf.list(
-                sort="newest", favorites=which == "favorites", offset=0, limit=MOST
-            )
-            stories = _saved(shelf, [entry.id for entry in entries])
-        said: dict[str, list[Score]] = {}
-        for score in desk.scores(stories):
-            if not score.other:  # a duel compares; it grades neither story
-                said.setdefault(score.story, []).append(score)
+    queue: dict[str, tuple[str, Story]] = {}
+    said: dict[str, list[Score]] = {}
+    trouble = ""
+    stories: list[Story] = []
+    if which in ("newest", "favorites"):
+        entries = shelf.list(sort="newest", favorites=which == "favorites", offset=0, limit=MOST)
+        stories = _saved(shelf, [entry.id for entry in entries])
+    try:
+        with Desk() as desk:
+            queue = {story.id: (rubric, story) for rubric, story in desk.waiting()}
+            if which == "waiting":
+                stories = [story for _, story in queue.values()][:MOST]
+            elif which == "graded":
+                stories = _saved(shelf, desk.cache.graded(MOST))
+            for score in desk.scores(stories):
+                if not score.other:  # a duel compares; it grades neither story
+                    said.setdefault(score.story, []).append(score)
+    except TinytalesError as error:
+        trouble = sentence(error)
     rows = []
     for story in stories:
         if story.id not in known:
             known[story.id] = offline_marks(story)
         entry = shelf.entry(story.id)
         title = entry.title if entry is not None else story.title
-        scores = said.get(story.id, [])
-        rows.append(Row(story, title, known[story.id], scores, story.id in queue))
-    return rows, len(queue)
+        waits, _ = queue.get(story.id, ("", story))
+        rows.append(Row(story, title, known[story.id], said.get(story.id, []), waits))
+    return Shown(rows, len(queue), trouble)
 
 
 def _saved(shelf: Shelf, ids: list[str]) -> list[Story]:

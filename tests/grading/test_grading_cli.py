@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,23 @@ def test_all_commands_that_ask_a_judge_take_the_same_options(capsys: Read) -> No
         assert taken >= shared if asks else not {"yes", "judge", "rpm"} <= taken
     assert run(["grade", "duel", "--help"]) == 0
     assert "--max-cost" in capsys.readouterr().out
+
+
+def test_every_call_in_the_docs_is_a_possible_one() -> None:
+    import shlex
+
+    from typer.main import get_command
+
+    from tinytales.cli.grade import app
+
+    page = (Path(__file__).parents[2] / "docs" / "grading.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^tinytales grade (.+)$", page.split("```")[1], re.MULTILINE)
+    assert len(calls) >= 8
+    group = get_command(app)
+    for call in calls:
+        words = shlex.split(call, comments=True)
+        name = words.pop(0) if words[0] in group.commands else "stories"  # type: ignore[attr-defined]
+        group.commands[name].make_context(name, words)  # type: ignore[attr-defined]
 
 
 def test_openai_is_not_imported_before_consent(file: str) -> None:

@@ -240,6 +240,7 @@ async def test_a_judge_that_gives_no_grade_says_why(corner, judge, until, troubl
 
 async def test_a_judge_that_cannot_be_reached_and_the_next_time(corner, judge, until):
     app = corner(NOBODY)
+    app.memory.rubric = "paper"
     async with app.run_test(size=(80, 24)) as pilot:
         pane = await enter(app, pilot, until)
         await pilot.press("space", "space", "space")
@@ -253,7 +254,7 @@ async def test_a_judge_that_cannot_be_reached_and_the_next_time(corner, judge, u
         assert said(again, "#told") == "3 stories wait for a judge."
         await pilot.click("#asknow")
         await until(lambda: isinstance(again.screen, JudgeDialog))
-        await agree(again, pilot, until)
+        await agree(again, pilot, until, "rubric paper@1")  # as they were to be asked then
         assert "3 of 3" in await over(again, pilot, until)
         with Desk() as desk:
             assert desk.waiting() == []
@@ -404,6 +405,23 @@ async def test_own_grades_are_kept_for_agree(corner, until):
         await pilot.click("#keep")
         with Desk() as desk:
             await until(lambda: desk.cache.marks()[0][2] == {"safe": 9.0, "warm": 8.0})
+
+
+async def test_grades_that_cannot_be_read_take_no_story_away(corner, until, tmp_path):
+    with Desk() as desk:
+        desk.cache._write("INSERT INTO scores (key, story, score) VALUES ('k', 'story5', '{')", ())
+    app = corner(NOBODY)
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = await enter(app, pilot, until)
+        assert pane.table.row_count == 6 and "cannot be read" in said(app, "#told")
+        for file in (tmp_path / "data").glob("grades.sqlite*"):
+            file.unlink()
+        (tmp_path / "data" / "grades.sqlite").write_bytes(b"this is no database at all" * 50)
+        await pilot.press("q")
+        await until(lambda: "cannot be opened" in said(app, "#told"))
+        assert pane.table.row_count == 6
+        assert "cannot be opened" in await consent(app, pilot, until)
+        assert app.screen.query_one("#agree").disabled
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 15)])

@@ -225,7 +225,10 @@ class Cache:
                 "ORDER BY created, rowid",
                 (json.dumps(list(stories)),),
             )
-        return [Score.from_dict(json.loads(text)) for (text,) in rows]
+        try:
+            return [Score.from_dict(json.loads(text)) for (text,) in rows]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._fault(error) from error
 
     def graded(self, most: int) -> list[str]:
         """Ids of the stories that have scores, the newest score first."""
@@ -263,7 +266,10 @@ class Cache:
     def waiting(self) -> list[tuple[str, dict[str, Any]]]:
         """(rubric, story record), oldest first."""
         rows = self._read("SELECT rubric, record FROM waiting ORDER BY created, rowid")
-        return [(rubric, json.loads(text)) for rubric, text in rows]
+        try:
+            return [(rubric, json.loads(text)) for rubric, text in rows]
+        except ValueError as error:
+            raise self._fault(error) from error
 
     def unwait(self, story: str) -> None:
         self._write("DELETE FROM waiting WHERE story=?", (story,))
@@ -294,7 +300,7 @@ class Cache:
             except sqlite3.Error as error:
                 raise self._fault(error) from error
 
-    def _fault(self, error: sqlite3.Error) -> TinytalesError:
+    def _fault(self, error: Exception) -> TinytalesError:
         return TinytalesError(
             f"the grades in {self.path} cannot be read or written: {error}",
             hint="check the disk; what was graded so far is kept",

@@ -19,9 +19,8 @@ from textual.widgets import Button, DataTable, Static
 
 from tinytales.errors import TinytalesError
 from tinytales.story import Story
-from tinytales.tui.judging import LISTS, Judging, Row, rows_of
+from tinytales.tui.judging import LISTS, Judging, Row, Shown, look_up
 from tinytales.tui.screens.judge import JudgeDialog, MarksDialog, SaidDialog, in_short
-from tinytales.tui.shelf import sentence
 from tinytales.tui.widgets.chips import Chip, Chips
 
 if TYPE_CHECKING:
@@ -65,15 +64,18 @@ what GPT-4 would say. The last column is the judge's.
 
     def __init__(self) -> None:
         super().__init__(classes="corner")
-        self._rows: list[Row] = []
+        self._shown = Shown([])
         self._marked: dict[str, Story] = {}
         self._counted: dict[str, Marks] = {}
-        self._waiting = 0
         self._outcome = ""
 
     @property
     def tales(self) -> TinytalesApp:
         return cast("TinytalesApp", self.app)
+
+    @property
+    def _rows(self) -> list[Row]:
+        return self._shown.rows
 
     @property
     def table(self) -> DataTable[Any]:
@@ -106,12 +108,7 @@ what GPT-4 would say. The last column is the judge's.
     @work(exclusive=True, group="marks")
     async def _look(self) -> None:
         (which,) = self.query_one("#lists", Chips).chosen
-        try:
-            self._rows, self._waiting = await asyncio.to_thread(
-                rows_of, self.tales.shelf, which, self._counted
-            )
-        except TinytalesError as error:
-            self._rows, self._outcome = [], sentence(error)
+        self._shown = await asyncio.to_thread(look_up, self.tales.shelf, which, self._counted)
         self._fill()
         self._say_news()
 
@@ -225,8 +222,11 @@ what GPT-4 would say. The last column is the judge's.
     @work
     async def _ask_waiting(self) -> None:
         """Ask about all stories that wait, wherever they stand."""
-        rows, _ = await asyncio.to_thread(rows_of, self.tales.shelf, "waiting", self._counted)
-        self._ask([row.story for row in rows])
+        shown = await asyncio.to_thread(look_up, self.tales.shelf, "waiting", self._counted)
+        rubrics = {row.waits for row in shown.rows}
+        if len(rubrics) == 1:
+            self.tales.memory.rubric = rubrics.pop()
+        self._ask([row.story for row in shown.rows])
 
     def _ask(self, stories: list[Story]) -> None:
         """Ask for consent; then let the judge be asked, or the stories wait."""
@@ -317,14 +317,16 @@ what GPT-4 would say. The last column is the judge's.
         judging, line = self._judging, self._outcome
         if judging is not None:
             line = judging.says()
-        elif not line and self._waiting:
+        elif not line and self._shown.trouble:
+            line = self._shown.trouble
+        elif not line and self._shown.waiting:
             whom = " for a judge" if self.app.size.width >= 64 else ""
-            line = f"{_stories(self._waiting)}{whom}."
+            line = f"{_stories(self._shown.waiting)}{whom}."
         elif not line and self._marked:
             line = f"{len(self._marked)} marked."
         self.query_one("#told", Static).update(line)
         self.query_one("#news").set_class(bool(line), "-some")
-        self.query_one("#asknow").display = judging is None and self._waiting > 0
+        self.query_one("#asknow").display = judging is None and self._shown.waiting > 0
         self.query_one("#stop").display = judging is not None and not judging.stopped
 
     # -- for later, and all that was said --------------------------------------------------------
