@@ -163,9 +163,13 @@ def test_what_sends_nothing_shows_no_key(home: Path) -> None:
     for arguments in (["stories.jsonl", "--dry-run"], ["later", "stories.jsonl"],
                       ["stories.jsonl", "--offline"], ["agree"], ["--help"],
                       ["stories.jsonl", "--base-url", f"http://me:{KEY}@host/v1"],
-                      ["stories.jsonl", "--base-url", f"http://host/v1?key={KEY}"]):  # fmt: skip
+                      ["stories.jsonl", "--base-url", f"http://host/v1?key={quote(KEY)}"],
+                      ["stories.jsonl", "--base-url", f"http://host/{KEY}/v1"],
+                      ["stories.jsonl", "--judge", KEY], ["stories.jsonl", "--base-url", KEY],
+                      ["stories.jsonl", "--judge", "sk-another-key-than-ours-000"]):  # fmt: skip
         said += run(home, "grade", *arguments)[1]
     assert "2 stories" in said and "a user, a password or a query" in said
+    assert said.count("looks like a key") == 5 and "sk-another" not in said
     search(home, said)
 
 

@@ -335,6 +335,9 @@ async def test_without_a_key_stories_wait_and_a_key_is_never_taken(corner, until
         terms = await consent(app, pilot, until)
         assert "Nothing can be sent from here yet: there is no key" in terms and "wait" in terms
         assert app.screen.query_one("#agree").disabled
+        await pilot.press("f1")
+        assert "Asking a judge" in app.screen._text
+        await pilot.press("escape")
         for field in ("#model", "#address"):
             app.screen.query_one(field, Input).value = KEY
             await until(lambda: "looks like a key" in said(app, "#consent"))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tinytales.grading.plan import Plan
     from tinytales.story import Story
 
-__all__ = ["Desk", "is_key", "offline_marks"]
+__all__ = ["Desk", "offline_marks"]
 
 DEFAULT_JUDGE = "gpt-4.1-mini"
 
@@ -39,16 +39,6 @@ def offline_marks(story: Story) -> Marks:
     from tinytales.grading import offline
 
     return offline.marks(story)
-
-
-def is_key(text: str) -> bool:
-    """Does this look like a key, or hold the one in use? Then it must not be shown or kept."""
-    import os
-
-    from tinytales.grading.judge import KEY
-
-    key = os.environ.get(KEY, "").strip()
-    return (text.startswith("sk-") and len(text) >= 20) or (len(key) > 5 and key in text)
 
 
 class Desk:
@@ -64,7 +54,7 @@ class Desk:
         deadline: seconds for one question.
 
     Raises:
-        UsageError: an address that is none.
+        UsageError: an address that is none; a key in the place of a name or an address.
         TinytalesError: the file of grades cannot be opened.
     """
 
@@ -82,7 +72,10 @@ class Desk:
     ) -> None:
         from tinytales.grading.cache import Cache
         from tinytales.grading.judge import address_of, is_local
+        from tinytales.grading.secret import refuse_key
         from tinytales.grading.steps import Judge
+
+        refuse_key(model)
 
         self.judge = Judge(model, address_of(base_url), temperature)
         self.cache = Cache(path)
@@ -102,7 +95,8 @@ class Desk:
         """Why this judge cannot be asked yet, in words for a person; empty if it can."""
         from importlib.util import find_spec
 
-        from tinytales.grading.judge import KEY, find_key, is_local
+        from tinytales.grading.judge import find_key, is_local
+        from tinytales.grading.secret import KEY
 
         if find_spec("openai") is None or find_spec("pydantic") is None:
             return "grading needs one more package: pip install 'tinytales[grade]'"

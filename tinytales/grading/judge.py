@@ -28,12 +28,11 @@ from urllib.parse import urlsplit, urlunsplit
 from tinytales.errors import TinytalesError, UsageError, require
 from tinytales.grading.cache import Cache, Reply
 from tinytales.grading.rubric import schema
-from tinytales.grading.secret import Secret
+from tinytales.grading.secret import KEY, Secret, refuse_key
 from tinytales.grading.steps import Request
 from tinytales.grading.verdict import model_of
 
 OPENAI = "https://api.openai.com/v1"
-KEY = "OPENAI_API_KEY"
 
 
 class Again(Exception):
@@ -53,9 +52,10 @@ def address_of(base_url: str = "") -> str:
     """Where the judge is asked: the option, else OPENAI_BASE_URL, else OpenAI.
 
     Raises:
-        UsageError: no http(s) address, or one that holds a password.
+        UsageError: no http(s) address, or one that holds a password or a key.
     """
     address = (base_url or os.environ.get("OPENAI_BASE_URL", "") or OPENAI).strip().rstrip("/")
+    refuse_key(address)
     try:
         parts = urlsplit(address)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -12,11 +12,29 @@ or cut.
 from __future__ import annotations
 
 import base64
+import os
 import re
 from urllib.parse import quote
 
+from tinytales.errors import UsageError
+
+KEY = "OPENAI_API_KEY"
 #: A shorter run of characters may be a word of a story.
 SHORTEST = 6
+
+
+def refuse_key(text: str) -> None:
+    """Names and addresses are shown and stored: a key must not stand in their place.
+
+    Raises:
+        UsageError: `text` holds the key in use, or looks like one.
+    """
+    key = os.environ.get(KEY, "").strip()
+    if (len(key) >= SHORTEST and key in text) or re.search(r"sk-[\w-]{17}", text):
+        raise UsageError(
+            "that looks like a key, not like a judge's name or address",
+            hint=f"a key belongs into {KEY} or the system's keyring",
+        )
 
 
 class Secret:

@@ -52,7 +52,7 @@ its address, like `http://localhost:8080/v1`, and it costs nothing. **gentle** a
 is good for a small child, **paper** what GPT-4 was asked about TinyStories, **wishes** also
 whether the wishes were met. Nothing is sent before you agree.
 """
-    BINDINGS: ClassVar[list[Any]] = [ESC]
+    BINDINGS: ClassVar[list[Any]] = [ESC, Binding("f1", "app.explain", "Help", show=False)]
 
     def __init__(self, stories: Sequence[Story], rubric: str) -> None:
         super().__init__()
@@ -143,14 +143,10 @@ whether the wishes were met. Nothing is sent before you agree.
 
     def _make(self, model: str, address: str, rubric: str) -> tuple[Plan, str, str]:
         """The plan, what the rubric asks, and why it cannot be carried out (in a thread)."""
-        from tinytales.grading import Desk, is_key
+        from tinytales.grading import Desk
 
         if not model:
             raise UsageError("the judge has no name", hint="for example gpt-4.1-mini")
-        if is_key(model) or is_key(address):
-            raise UsageError(
-                "that looks like a key", hint="a key belongs into OPENAI_API_KEY or the keyring"
-            )
         with Desk(model, address) as desk:
             plan = desk.plan(self._stories, rubric)
             return plan, plan.rubric.about, desk.problem if plan.requests else ""
