@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,38 +23,28 @@ from textual.signal import Signal
 
 from tinytales.errors import TinytalesError
 from tinytales.prompt import StoryPrompt
-from tinytales.sentences import split_sentences
 from tinytales.tui.ascii import AsciiFilter
 from tinytales.tui.memory import Memory
+from tinytales.tui.narrator import Narrator, open_storyteller
 from tinytales.tui.reading import PACES, pace_name
 from tinytales.tui.screens.dialogs import ExportDialog, HelpDialog, SumDialog, TellingsDialog
 from tinytales.tui.screens.make import MakeScreen
 from tinytales.tui.screens.page import Order, PageScreen
 from tinytales.tui.screens.place import PlaceScreen
 from tinytales.tui.shelf import Shelf
-from tinytales.tui.telling import LiveTelling
-from tinytales.tui.themes import BEDTIME_PACE, THEMES
+from tinytales.tui.themes import BEDTIME_PACE, LOOKS, THEMES
 from tinytales.tui.widgets.bars import PLACES
-from tinytales.tui.widgets.choices import OFFERED, TURNS
 from tinytales.tui.wishes import Dealer
 
 if TYPE_CHECKING:
     from textual.driver import Driver
 
-    from tinytales.sampling import Sampling
     from tinytales.settings import Settings
-    from tinytales.storyteller import Storyteller, Telling
+    from tinytales.storyteller import Storyteller
     from tinytales.tui.judging import Judging
     from tinytales.tui.reader import ReadAloud
     from tinytales.tui.voices import Voice
 
-#: What the command palette says of a look.
-THEME_WORDS = {
-    "day": "Warm paper",
-    "bedtime": "Candle light, and slower",
-    "contrast": "For tired eyes",
-    "ansi": "The colors of this terminal",
-}
 EVERYWHERE = """\
 ## Everywhere
 
@@ -131,14 +120,11 @@ class TinytalesApp(App[None]):
         self.dealer = Dealer(self.launch.seed)
         self.grown_up = False  # the sum was solved in this session
         self.judging: Judging | None = None  # the grading that a grown-up agreed to last
-        self.teller: Storyteller | None = None
-        self.voice_error: TinytalesError | None = None
-        self.voice_path = self.launch.model or self._chosen_model()
+        self.narrator = Narrator(
+            open_teller or open_storyteller, lambda: self.settings, self.launch.seed
+        )
+        self.narrator.on_change = self._voice_woke
         self.voice_changed: Signal[None] = Signal(self, "voice-changed")
-        self._voice_known = threading.Event()
-        self._open_teller = open_teller or open_storyteller
-        self._next_seed = self.launch.seed
-        self._live: LiveTelling | None = None
         self._came_from = "make"
 
     def get_driver_class(self) -> type[Driver]:
@@ -157,7 +143,7 @@ class TinytalesApp(App[None]):
         self.call_after_refresh(self._after_first_picture)
 
     def _after_first_picture(self) -> None:
-        self.open_voice(self.voice_path)
+        self.open_voice(self.launch.model or self._chosen_model())
         for error in self.notes:
             self.say(error)
         self.shelf.on_news = lambda: self.call_later(self._say_news)
@@ -202,35 +188,10 @@ class TinytalesApp(App[None]):
 
     def open_voice(self, path: Path | None) -> None:
         """Wake the voice at `path` (None: the shipped one) in a thread."""
-        self.voice_path = path
-        self._voice_known.clear()
-        old, self.teller, self.voice_error = self.teller, None, None
-        if self._live is not None:
-            self._live.cancel()
+        self.narrator.wake(path)
         self._say_voice()
-        threading.Thread(target=self._wake, args=(path, old), daemon=True).start()
 
-    def _wake(self, path: Path | None, old: Storyteller | None) -> None:
-        if old is not None:
-            if self._live is not None:
-                self._live.join(2)
-            old.close()
-        teller, trouble = None, None
-        try:
-            teller = self._open_teller(path, self.settings)
-        except TinytalesError as error:
-            trouble = error
-        except Exception as error:
-            trouble = TinytalesError(
-                f"the storyteller's voice does not open: {type(error).__name__}: {error}",
-                hint="tinytales doctor looks for the reason",
-            )
-        if path != self.voice_path:  # another one was chosen meanwhile
-            if teller is not None:
-                teller.close()
-            return
-        self.teller, self.voice_error = teller, trouble
-        self._voice_known.set()
+    def _voice_woke(self) -> None:
         if self.is_running:
             self.call_from_thread(self._say_voice)
 
@@ -240,21 +201,6 @@ class TinytalesApp(App[None]):
         if isinstance(screen, PlaceScreen):
             screen.say_voice()
 
-    @property
-    def voice_line(self) -> str:
-        """Who tells, in a few words."""
-        if self.teller is not None:
-            return f"{self.voice_name} tells"
-        return "no voice" if self.voice_error is not None else "the voice is waking …"
-
-    @property
-    def voice_name(self) -> str:
-        return self.teller.bundle.name if self.teller is not None else ""
-
-    @property
-    def voice_digest(self) -> str:
-        return self.teller.bundle.digest if self.teller is not None else ""
-
     def find_voices(self) -> list[Voice]:
         """All voices on this machine; takes as long as reading their files."""
         from tinytales.paths import data_dir
@@ -263,129 +209,19 @@ class TinytalesApp(App[None]):
         chosen = [p for p in (self.launch.model, self._chosen_model()) if p is not None]
         return find_voices(*chosen, data=data_dir())
 
-    def tell_with(self, voice: Voice, prompt: StoryPrompt, seed: int) -> str:
-        """A short story by another voice, for a duel (in a thread)."""
-        teller = self._open_teller(voice.path, self.settings)
-        try:
-            return teller.tell(prompt, self.next_sampling(seed=seed, max_words=110)).text
-        finally:
-            teller.close()
-
-    def voice_text(self) -> str:
-        """What is known of the voice, for grown-ups."""
-        if self.teller is None:
-            error = self.voice_error
-            return self.voice_line if error is None else f"{error.message}\n{error.hint}"
-        manifest = self.teller.bundle.manifest
-        lines = [f"Voice: {self.voice_name}"]
-        parameters = getattr(manifest, "parameters", {}).get("total", 0)
-        if parameters:
-            lines.append(f"{parameters / 1e6:.1f} million parameters, {manifest.quantization}")
-        if licence := getattr(manifest, "licence", ""):
-            lines.append(f"Licence: {licence}")
-        for source in getattr(manifest, "sources", ()):
-            lines.append(f"Trained on {source.get('name', '?')} ({source.get('licence', '?')})")
-        lines.append(f"Digest: {self.voice_digest[:16]}")
-        return "\n".join(lines)
-
-    def places_text(self) -> str:
-        """Where everything is, and how much of it."""
-        from tinytales import paths
-
-        stories = self.shelf.count()
-        return "\n".join(
-            [
-                f"Stories   {paths.data_dir()}",
-                f"Settings  {paths.config_dir()}",
-                f"Cache     {paths.cache_dir()}",
-                "",
-                f"{stories:,} {'story is' if stories == 1 else 'stories are'} kept.",
-                self.shelf.trouble or self.shelf.note,
-            ]
-        )
-
     # -- telling ---------------------------------------------------------------------------------
 
     def tell(self, prompt: StoryPrompt, *, max_words: int = 0) -> None:
         """A new story on the page."""
-        if self.voice_error is not None:
-            self.say(self.voice_error)
-            return
-        order = Order(prompt, self.next_sampling(max_words=max_words))
-        self._on_page(lambda page: page.order(order))
+        if self._has_voice():
+            order = Order(prompt, self.narrator.sampling(max_words=max_words))
+            self._on_page(lambda page: page.order(order))
 
-    def start_telling(self, order: Order) -> LiveTelling:
-        """Begin to tell in a thread, which waits for the voice if it still wakes."""
-
-        def begin() -> Telling:
-            self._voice_known.wait()
-            if self.teller is None:
-                raise self.voice_error or TinytalesError("there is no voice")
-            return self.teller.stream(order.prompt, order.sampling)
-
-        self._live = LiveTelling(begin)
-        return self._live
-
-    def next_sampling(
-        self,
-        like: Sampling | None = None,
-        *,
-        seed: int | None = None,
-        max_words: int = 0,
-    ) -> Sampling:
-        """As the settings (or `like`) say, with a seed of its own."""
-        from tinytales.sampling import draw_seed
-
-        base = like or self.settings.sampling()
-        if seed is None:
-            seed = draw_seed() if self._next_seed is None else self._next_seed
-            if self._next_seed is not None:
-                self._next_seed += 1
-        words = max_words or base.max_words
-        return replace(base, seed=seed, max_words=words)
-
-    def fitting(self, prompt: StoryPrompt, room: int = 80) -> StoryPrompt:
-        """`prompt` with as much of the end of its opening as leaves `room` tokens for a story."""
-        teller = self.teller
-        if teller is None:
-            return prompt
-        most = teller.bundle.manifest.context_length - room
-        while len(teller.bundle.encode(prompt.render())) > most:
-            sentences = split_sentences(prompt.opening)
-            if len(sentences) < 2:
-                break
-            prompt = replace(prompt, opening=prompt.opening[sentences[1][0] :])
-        return prompt
-
-    def propose_words(self, text: str, draw: int) -> list[str]:
-        """Words that may come next (in a thread)."""
-        opening = self.fitting(StoryPrompt(opening=text)).opening
-        return self._awake().next_words(opening, OFFERED, seed=draw)
-
-    def propose_turns(self, text: str, draw: int) -> list[str]:
-        """Sentences that may come next (in a thread)."""
-        teller = self._awake()
-        prompt = self.fitting(StoryPrompt(opening=text))
-        turns: list[str] = []
-        for number in range(2 * TURNS):
-            telling = teller.stream(prompt, self.next_sampling(seed=draw * 100 + number))
-            told = ""
-            for piece in telling:
-                told += piece
-                if len(told) > len(prompt.opening):
-                    telling.cancel()
-            turn = told[len(prompt.opening) :]
-            if turn.strip() and turn not in turns:
-                turns.append(turn)
-            if len(turns) == TURNS:
-                break
-        return turns
-
-    def _awake(self) -> Storyteller:
-        self._voice_known.wait()
-        if self.teller is None:
-            raise self.voice_error or TinytalesError("there is no voice")
-        return self.teller
+    def _has_voice(self) -> bool:
+        """Is there one, or may it still wake? Otherwise it is said why not."""
+        if self.narrator.error is not None:
+            self.say(self.narrator.error)
+        return self.narrator.error is None
 
     @property
     def pace_setting(self) -> int:
@@ -407,10 +243,8 @@ class TinytalesApp(App[None]):
         from tinytales.settings import save
 
         self.settings = replace(self.settings, **values)
-        if "safety" in values and self.teller is not None:
-            from tinytales.safety import Safety
-
-            self.teller.safety = Safety(self.settings.safety)
+        if "safety" in values:
+            self.narrator.be_safe()
 
         def keep(settings: Settings) -> None:
             try:
@@ -443,11 +277,9 @@ class TinytalesApp(App[None]):
         story = self.shelf.get(story_id)
         if story is None:
             return
-        if self.voice_error is not None:
-            self.say(self.voice_error)
-            return
-        order = Order(story.prompt, story.sampling, same_as=story)
-        self._on_page(lambda page: page.order(order))
+        if self._has_voice():
+            order = Order(story.prompt, story.sampling, same_as=story)
+            self._on_page(lambda page: page.order(order))
 
     def show_tellings(self, story_id: str) -> None:
         rows = [
@@ -551,7 +383,7 @@ class TinytalesApp(App[None]):
             yield SystemCommand(name, "Go there", lambda place=place: self.action_go(place))
         for name in THEMES:
             yield SystemCommand(
-                f"Look: {name}", THEME_WORDS[name], lambda name=name: self.use_theme(name)
+                f"Look: {name}", LOOKS[name], lambda name=name: self.use_theme(name)
             )
         for pace in PACES:
             yield SystemCommand(
@@ -571,21 +403,9 @@ class TinytalesApp(App[None]):
         self.exit()
 
     def on_unmount(self) -> None:
-        if self._live is not None:
-            self._live.cancel()
-            self._live.join(1)
+        self.narrator.close()
         self.memory.save()
         self.shelf.close()
-        if self.teller is not None:
-            self.teller.close()
-
-
-def open_storyteller(path: Path | None, settings: Settings) -> Storyteller:
-    """The real voice, with everything that is heavy to import."""
-    from tinytales.safety import Safety
-    from tinytales.storyteller import Storyteller
-
-    return Storyteller.open(path, threads=settings.threads or None, safety=Safety(settings.safety))
 
 
 def new_place(name: str) -> Screen[Any]:

@@ -216,11 +216,12 @@ def start_inside(options: argparse.Namespace) -> None:
 
         def _say_voice(self) -> None:
             super()._say_voice()
-            if self.teller is not None or self.voice_error is not None:
-                if self.teller is None:
+            who = self.narrator
+            if who.teller is not None or who.error is not None:
+                if who.teller is None:
                     from tinytales.tui.rehearsal import Rehearsal
 
-                    self.teller, self.voice_error = Rehearsal(), None  # type: ignore[assignment]
+                    who.teller, who.error = Rehearsal(), None  # type: ignore[assignment]
                     note(log, "rehearsed", 1)
                 note(log, "awake", time.monotonic())
 

@@ -20,6 +20,14 @@ from textual.theme import Theme
 #: Bedtime stories are told this much slower.
 BEDTIME_PACE = 0.75
 
+#: What the command palette says of each.
+LOOKS = {
+    "day": "Warm paper",
+    "bedtime": "Candle light, and slower",
+    "contrast": "For tired eyes",
+    "ansi": "The colors of this terminal",
+}
+
 #: Name of a color -> what it is in day, bedtime, contrast and ansi.
 _COLORS: dict[str, tuple[str, str, str, str]] = {
     #               day        bedtime    contrast   ansi

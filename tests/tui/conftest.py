@@ -78,7 +78,7 @@ def told(until: Callable[..., Any]) -> Callable[..., Any]:
 
     async def tell(pilot: Any) -> Story:
         app = pilot.app
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await pilot.press("enter")
         await until(lambda: app.page.is_mounted and app.page.mode == "resting" and app.page.story)
         await pilot.pause()

@@ -204,7 +204,7 @@ async def test_an_export_that_fails_is_said(make_app, until, shelf, tmp_path):
 async def test_replay_is_word_for_word(make_app, until, shelf):
     app = make_app(shelf=shelf)
     async with app.run_test() as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await in_library(app, pilot, until)
         await pilot.press("p")
         await until(lambda: app.page.is_mounted and app.page.mode == "resting" and app.page.story)
@@ -220,7 +220,7 @@ async def test_replay_by_another_voice_says_so(make_app, until, shelf):
 
     app = make_app(shelf=shelf, teller=Other())
     async with app.run_test() as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await in_library(app, pilot, until)
         await pilot.press("p")
         await until(lambda: any("Another voice" in n.message for n in app._notifications))
@@ -326,7 +326,7 @@ async def test_a_library_that_can_no_longer_be_written_is_said_and_stories_go_on
 
     async with app.run_test() as pilot:
         app.shelf.library.add = full
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await pilot.press("enter")
         await until(lambda: app.page.is_mounted and app.page.story)
         await until(lambda: any("disk is full" in n.message for n in app._notifications))
@@ -356,12 +356,12 @@ async def test_switching_and_measuring_voices(make_app, until, monkeypatch):
 
     monkeypatch.setattr(module, "measure", lambda _: {"tokens_per_second": 812.0, "memory": 9e7})
     app = make_app()
-    app._open_teller = lambda path, _: Rehearsal("spark" if path == Path("b") else "ember")
+    app.narrator.open_teller = lambda path, _: Rehearsal("spark" if path == Path("b") else "ember")
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await in_voices(app, pilot, until, monkeypatch)
         await pilot.press("down", "enter")
-        await until(lambda: app.voice_name == "spark")
+        await until(lambda: app.narrator.name == "spark")
         await pilot.press("x")
         await until(lambda: app.memory.speeds.get("spark-digest"))
         await until(lambda: "812" in str(app.screen.query_one("#voices").get_row_at(1)))
@@ -369,7 +369,7 @@ async def test_switching_and_measuring_voices(make_app, until, monkeypatch):
         await until(lambda: any("is missing" in n.message for n in app._notifications))
         await pilot.press("up", "up")
         await pilot.click("#speak")
-        await until(lambda: app.voice_name == "ember")
+        await until(lambda: app.narrator.name == "ember")
         await pilot.click("#measure")
         await until(lambda: app.memory.speeds.get("ember-digest"))
         await pilot.press("escape")
@@ -378,9 +378,9 @@ async def test_switching_and_measuring_voices(make_app, until, monkeypatch):
 
 async def test_a_duel_is_blind_counted_and_revealed(make_app, until, monkeypatch):
     app = make_app()
-    app._open_teller = lambda path, _: Rehearsal("spark" if path == Path("b") else "ember")
+    app.narrator.open_teller = lambda path, _: Rehearsal("spark" if path == Path("b") else "ember")
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await in_voices(app, pilot, until, monkeypatch)
         await pilot.press("down")
         await pilot.click("#duel")
@@ -416,7 +416,7 @@ async def test_a_duel_is_blind_counted_and_revealed(make_app, until, monkeypatch
 
 async def test_a_duel_in_the_smallest_terminal_shows_one_story_at_a_time(make_app, until):
     app = make_app()
-    app._open_teller = lambda path, _: Rehearsal(path.name)
+    app.narrator.open_teller = lambda path, _: Rehearsal(path.name)
     voices = [Voice(Path(name), "came along", name, f"{name}-digest") for name in ("a", "b")]
     async with app.run_test(size=(40, 15)) as pilot:
         app.push_screen(DuelScreen(*voices))
@@ -488,7 +488,7 @@ async def test_settings_are_changed_checked_and_kept(make_app, until):
         chips = app.screen.query_one("#choose-safety")
         await pilot.click(next(c for c in chips.query(Chip) if c.key == "careful"))
         await until(lambda: app.settings.safety == "careful")
-        assert app.teller.safety.level == "careful"
+        assert app.narrator.teller.safety.level == "careful"
         chips = app.screen.query_one("#choose-theme")
         await pilot.click(next(c for c in chips.query(Chip) if c.key == "bedtime"))
         assert app.theme == "bedtime"

@@ -38,7 +38,7 @@ async def test_the_dealing_keys_and_buttons_do_the_same(make_app):
 async def test_everything_that_is_wished_for_reaches_the_prompt(make_app, until):
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await pilot.press(*"The fox ran.", "tab", "tab", *"an owl", "tab", *"barn", "tab", "tab")
         await pilot.press(*"kite", "tab", *"run", "tab", *"red", "tab", "tab")
         await pilot.press("space", "right", "right", "space")  # talking, a lesson
@@ -118,9 +118,9 @@ async def test_without_a_voice_the_app_opens_and_explains(make_app, until):
     def broken(_path, _settings):
         raise BundleError("model.onnx is cut short: 3 of 8 bytes", hint="export it again")
 
-    app._open_teller = broken
+    app.narrator.open_teller = broken
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(lambda: app.voice_error is not None)
+        await until(lambda: app.narrator.error is not None)
         await pilot.pause()
         trouble = app.screen.query_one("#trouble")
         assert trouble.display and "cut short" in str(trouble.content)

@@ -20,7 +20,7 @@ def state(app: TinytalesApp) -> str:
 
 async def slow_story(app, pilot, until) -> None:
     """A story of which some words stand on the page and many are still to come."""
-    await until(lambda: app.teller is not None)
+    await until(lambda: app.narrator.teller is not None)
     await pilot.press("enter")
     await until(lambda: app.page.is_mounted and app.page.reading.shown > 40)
 
@@ -62,7 +62,7 @@ async def test_escape_stops_and_keeps_what_was_told(make_app, until):
         app.shelf.settle()
         assert story.finish == "cancelled"
         assert app.shelf.library.get(story.id).text == story.text == app.page.reading.text
-        await until(lambda: app._live.done)
+        await until(lambda: app.narrator._live.done)
         await pilot.press("escape")
         assert app.screen.PLACE == "make"
 
@@ -127,7 +127,7 @@ async def test_a_long_story_goes_on_from_its_last_sentences(make_app, told, unti
         await pilot.press("c")
         await resting(app, until)
         opening = app.page.story.prompt.opening
-        assert len(app.teller.bundle.encode(opening)) <= 312
+        assert len(app.narrator.teller.bundle.encode(opening)) <= 312
         assert "Then it slept." in opening and opening.startswith("A fox ran home.")
 
 
@@ -285,7 +285,7 @@ async def test_scrolling_back_while_it_streams(make_app, until):
 async def test_asked_for_words_glow(make_app, until):
     app = make_app()
     async with app.run_test():
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         app.tell(StoryPrompt(words=("turtle", "blanket")))
         await until(lambda: app.page.is_mounted and app.page.mode == "resting")
         glowing = {app.page.view.text[a:b].lower() for a, b in app.page.view._glows}
@@ -339,7 +339,7 @@ async def test_a_wish_that_is_not_told_is_explained(make_app, until):
 
     app = make_app(teller=Strict())
     async with app.run_test() as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await pilot.press("enter")
         await until(lambda: app.page.is_mounted and app.page.mode == "resting")
         assert "no gentle story" in app.page.view.ending and app.page.story is None
@@ -361,7 +361,7 @@ async def test_a_voice_that_breaks_in_the_middle_keeps_the_story(make_app, until
 
     app = make_app(teller=Breaking())
     async with app.run_test() as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await pilot.press("enter")
         await until(lambda: app.page.is_mounted and app.page.mode == "resting")
         app.shelf.settle()
@@ -409,7 +409,7 @@ async def test_a_reads_aloud_sentence_by_sentence(make_app, told, until, speech)
 async def test_reading_aloud_can_be_the_habit(make_app, until, speech):
     app = make_app(read_aloud=True)
     async with app.run_test() as pilot:
-        await until(lambda: app.teller is not None)
+        await until(lambda: app.narrator.teller is not None)
         await pilot.press("enter")
         await until(lambda: len(speech()) >= 2)
         await pilot.press("escape")

@@ -145,7 +145,7 @@ async def voices(pilot, until):
 
 async def duel(pilot, until):
     app = pilot.app
-    app._open_teller = lambda path, _: Rehearsal(path.name)
+    app.narrator.open_teller = lambda path, _: Rehearsal(path.name)
     app.push_screen(DuelScreen(VOICES[0], VOICES[1], random.Random(3)))
     await until(lambda: getattr(app.screen, "ready", False))
     await pilot.press("1")
@@ -209,7 +209,7 @@ LOOKS = [
 
 async def stand_still(scene: Any, until: Any, pilot: Any) -> None:
     """Go to the scene, and let nothing move any more."""
-    await until(lambda: pilot.app.teller is not None)
+    await until(lambda: pilot.app.narrator.teller is not None)
     await until(lambda: "tells" in str(pilot.app.screen.query_one(".voice", Static).content))
     await pilot.pause()
     await scene(pilot, until)

@@ -91,7 +91,7 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
         prompt, seed = StoryPrompt(opening=opening), self._dice.randrange(1_000_000)
         for number, voice in enumerate(self.sides):
             try:
-                text = await asyncio.to_thread(self.tales.tell_with, voice, prompt, seed)
+                text = await asyncio.to_thread(self.tales.narrator.duel, voice, prompt, seed)
             except TinytalesError as error:
                 self.notify(error.message, timeout=6)
                 self.dismiss(None)

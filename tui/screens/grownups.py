@@ -15,7 +15,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Label, Static, TabbedContent, TabPane
 
-from tinytales import __version__
+from tinytales import __version__, paths
 from tinytales.errors import TinytalesError
 from tinytales.settings import Settings
 from tinytales.tui.screens.grading import GradingPane
@@ -120,13 +120,28 @@ you press **Enter** or leave its field. **Space** switches.
         super().on_screen_resume()
         for row in self.query(SettingRow):
             row.settle(getattr(self.tales.settings, row.key))
-        self.query_one("#places", Static).update(self.tales.places_text())
+        self.query_one("#places", Static).update(self._places())
         self._say_this()
         self.query_one(GradingPane).look()
 
+    def _places(self) -> str:
+        """Where everything is, and how much of it."""
+        shelf = self.tales.shelf
+        stories = shelf.count()
+        return "\n".join(
+            [
+                f"Stories   {paths.data_dir()}",
+                f"Settings  {paths.config_dir()}",
+                f"Cache     {paths.cache_dir()}",
+                "",
+                f"{stories:,} {'story is' if stories == 1 else 'stories are'} kept.",
+                shelf.trouble or shelf.note,
+            ]
+        )
+
     def _say_this(self) -> None:
         self.query_one("#this", Static).update(
-            f"tinytales {__version__}, Apache-2.0\n\n{self.tales.voice_text()}"
+            f"tinytales {__version__}, Apache-2.0\n\n{self.tales.narrator.about()}"
         )
 
     def action_sheet(self, step: int) -> None:

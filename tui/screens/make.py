@@ -122,7 +122,7 @@ it happens, and three words that shall come in it.
 
     def _voice_changed(self, _: object = None) -> None:
         trouble = self.query_one("#trouble", Static)
-        error = self.tales.voice_error
+        error = self.tales.narrator.error
         trouble.display = error is not None
         if error is not None:
             trouble.update(f"{error.message}\n{error.hint}".strip())

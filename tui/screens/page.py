@@ -157,7 +157,7 @@ class PageScreen(PlaceScreen):
         self.reading = Reading(self.tales.pace)
         self.view.follows = True
         self.view.clear(wishes=order.prompt.words)
-        self._live = self.tales.start_telling(order)
+        self._live = self.tales.narrator.tell(order.prompt, order.sampling)
         if self.tales.settings.read_aloud:
             self.aloud = self.tales.read_aloud()  # silent where no speech command is
         self._enter("telling")
@@ -328,7 +328,7 @@ class PageScreen(PlaceScreen):
             if self.reading.paused:
                 return "‖ paused"
             if not self.reading.text:
-                waking = self.tales.teller is None
+                waking = self.tales.narrator.teller is None
                 return "the storyteller is waking up …" if waking else "once upon a time …"
             return f"{heart}♪ reading aloud" if self.aloud else f"{heart}telling …"
         if self.mode == "branching":
@@ -419,7 +419,7 @@ class PageScreen(PlaceScreen):
         self.order(
             Order(
                 prompt,
-                self.tales.next_sampling(self._last_sampling()),
+                self.tales.narrator.sampling(self._last_sampling()),
                 parent=root or (parent.id if parent is not None else None),
                 branch_at=0 if parent is not None else None,
             )
@@ -430,7 +430,7 @@ class PageScreen(PlaceScreen):
         story = self.story
         if story is None:
             return
-        sampling = self.tales.next_sampling(story.sampling)
+        sampling = self.tales.narrator.sampling(story.sampling)
         text = story.text
         if story.finish in ("end", "length") and ends_sentence(text):
             text = f"{text}\n{next_chapter(sampling.seed or 0)}"
@@ -477,7 +477,7 @@ class PageScreen(PlaceScreen):
             self._enter("resting")
             self.action_retell()
             return
-        sampling = self.tales.next_sampling(story.sampling)
+        sampling = self.tales.narrator.sampling(story.sampling)
         self._grow(story, story.text[:start].rstrip(" "), start, sampling)
 
     def _grow(
@@ -489,7 +489,7 @@ class PageScreen(PlaceScreen):
         room: int = ROOM_TO_BRANCH,
     ) -> None:
         """A new telling that begins with `text`, or with as much of its end as leaves `room`."""
-        prompt = self.tales.fitting(replace(story.prompt, opening=text), room)
+        prompt = self.tales.narrator.fitting(replace(story.prompt, opening=text), room)
         self.order(
             Order(
                 prompt,
@@ -591,9 +591,9 @@ class PageScreen(PlaceScreen):
         story = self._keep_picked()
         if story is None:
             prompt = self._last_prompt() or StoryPrompt()
-            self.order(Order(prompt, self.tales.next_sampling(self._last_sampling())))
+            self.order(Order(prompt, self.tales.narrator.sampling(self._last_sampling())))
         else:
-            sampling = self.tales.next_sampling(story.sampling)
+            sampling = self.tales.narrator.sampling(story.sampling)
             self._grow(story, story.text, len(story.text), sampling, ROOM_TO_GO_ON)
 
     @on(Choices.Refused)
@@ -605,15 +605,15 @@ class PageScreen(PlaceScreen):
         text, before = self.reading.text, self.story
         if not text.strip() or (before is not None and text == before.text):
             return before
-        sampling = self._last_sampling() or self.tales.next_sampling(None)
+        sampling = self._last_sampling() or self.tales.narrator.sampling(None)
         prompt = replace(self._last_prompt() or StoryPrompt(), opening=text)
         story = Story(
             text=text,
             prompt=prompt,
             sampling=sampling,
             finish="cancelled",
-            bundle=self.tales.voice_name,
-            bundle_digest=self.tales.voice_digest,
+            bundle=self.tales.narrator.name,
+            bundle_digest=self.tales.narrator.digest,
             parent=before.id if before is not None else None,
             branch_at=self._picked_from if before is not None else None,
         )

@@ -31,7 +31,7 @@ class PlaceScreen(Screen[None]):
 
     def say_voice(self) -> None:
         for bar in self.query(TopBar):
-            bar.say(self.tales.voice_line)
+            bar.say(self.tales.narrator.line)
 
     def library_changed(self) -> None:
         """The library was mended, or has trouble: show what is there now."""

@@ -87,7 +87,7 @@ Each voice is a tiny model that lives on this machine.
         for number, voice in enumerate(self.voices):
             speed = memory.speeds.get(voice.digest, {})
             won, lost, drawn = duels.get(voice.digest, (0, 0, 0))
-            here = voice.digest and voice.digest == self.tales.voice_digest
+            here = voice.digest and voice.digest == self.tales.narrator.digest
             table.add_row(
                 "●" if here else "×" if voice.trouble else " ",
                 voice.name,
@@ -102,7 +102,7 @@ Each voice is a tiny model that lives on this machine.
         if self.voices:
             table.move_cursor(row=min(row, len(self.voices) - 1))
         trouble = self.query_one("#trouble", Static)
-        error = self.tales.voice_error
+        error = self.tales.narrator.error
         trouble.display = error is not None
         if error is not None:
             trouble.update(f"{error.message}\n{error.hint}".strip())
@@ -160,6 +160,6 @@ Each voice is a tiny model that lives on this machine.
         if voice is None or voice.trouble or len(sound) < 2:
             self.notify("A duel needs two voices. Export another one: tinytales export.", timeout=6)
             return
-        now = [v for v in sound if v.digest == self.tales.voice_digest and v != voice]
+        now = [v for v in sound if v.digest == self.tales.narrator.digest and v != voice]
         other = now[0] if now else random.choice([v for v in sound if v != voice])
         self.app.push_screen(DuelScreen(voice, other), lambda _: self._fill())

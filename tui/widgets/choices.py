@@ -18,12 +18,10 @@ from textual.widgets import Button, Static
 
 from tinytales.errors import TinytalesError
 from tinytales.sentences import ends_sentence
+from tinytales.tui.narrator import OFFERED
 
 if TYPE_CHECKING:
     from tinytales.tui.app import TinytalesApp
-
-OFFERED = 4
-TURNS = 3
 
 
 def with_word(text: str, word: str) -> str:
@@ -97,7 +95,7 @@ storyteller tell on, **Esc** leaves the story as it is.
 
         app = cast("TinytalesApp", self.app)
         self.query_one(".ask", Static).update("thinking …")
-        ask = app.propose_turns if self.turns else app.propose_words
+        ask = app.narrator.propose_turns if self.turns else app.narrator.propose_words
         try:
             offers = await asyncio.to_thread(ask, self._text, self._draw)
         except TinytalesError as error:
