@@ -25,11 +25,12 @@ from tinytales.errors import TinytalesError
 from tinytales.prompt import StoryPrompt
 from tinytales.tui.ascii import AsciiFilter
 from tinytales.tui.memory import Memory
+from tinytales.tui.narration import Order
 from tinytales.tui.narrator import Narrator, open_storyteller
 from tinytales.tui.reading import PACES, pace_name
 from tinytales.tui.screens.dialogs import ExportDialog, HelpDialog, SumDialog, TellingsDialog
 from tinytales.tui.screens.make import MakeScreen
-from tinytales.tui.screens.page import Order, PageScreen
+from tinytales.tui.screens.page import PageScreen
 from tinytales.tui.screens.place import PlaceScreen
 from tinytales.tui.shelf import Shelf
 from tinytales.tui.themes import BEDTIME_PACE, LOOKS, THEMES

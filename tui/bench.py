@@ -290,7 +290,7 @@ def stream_inside(options: argparse.Namespace) -> None:
             self.run_worker(self._watch())
 
         async def _watch(self) -> None:
-            while self.screen is not self.page or self.page._keeping is None:
+            while self.screen is not self.page or self.page.narration.kept_as is None:
                 await asyncio.sleep(0.01)  # until there is a story to keep: `f` has an effect
             note(log, "telling", time.monotonic())
             wall, cpu, longest = time.perf_counter(), time.process_time(), 0.0

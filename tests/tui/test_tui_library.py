@@ -557,7 +557,7 @@ async def test_the_footer_can_be_clicked(make_app, told, until):
         bar = app.screen.query_one("KeyBar")
         start, _, _ = next(p for p in bar._places if p[2].action == "favorite")
         await pilot.click("KeyBar", offset=(start + 2, 0))
-        assert app.page.favorite
+        assert app.page.narration.favorite
 
 
 async def test_resize_to_nothing_and_back(make_app, told, until):

@@ -1,13 +1,12 @@
 """The page: a story streams in at a reading pace; here it is paused, retold, branched, kept.
 
-One screen for all stories. `order` asks for a new telling, `open` shows a kept one. A clock of 25
-beats a second moves what the model has told onto the page and into the library, sentence by
-sentence; nothing else here takes time.
+One screen for all stories. `order` asks for a new telling, `open` shows a kept one; `narration` is
+the one that is here. A clock of 25 beats a second moves what the model has told onto the page and
+into the library, sentence by sentence; nothing else here takes time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual import on
@@ -17,24 +16,19 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Static
 
-from tinytales.prompt import StoryPrompt
-from tinytales.sentences import ends_sentence
 from tinytales.story import Story, title_of
+from tinytales.tui.narration import Narration, Order
 from tinytales.tui.reading import Reading, next_pace, pace_name
 from tinytales.tui.screens.place import PlaceScreen
 from tinytales.tui.telling import LiveTelling
 from tinytales.tui.widgets.bars import KeyBar, TopBar
 from tinytales.tui.widgets.choices import Choices
 from tinytales.tui.widgets.storyview import Span, StoryView
-from tinytales.tui.wishes import next_chapter
 
 if TYPE_CHECKING:
-    from tinytales.sampling import Sampling
     from tinytales.tui.reader import ReadAloud
 
 BEATS = 25
-#: Tokens that a new telling has for itself: a page to go on, less to branch (all before is kept).
-ROOM_TO_GO_ON, ROOM_TO_BRANCH = 200, 80
 Mode = Literal["empty", "telling", "resting", "branching", "choosing"]
 
 ENDINGS = {
@@ -44,18 +38,6 @@ ENDINGS = {
     "cancelled": "· stopped here ·",
     "unsafe": "· here the page was turned ·",
 }
-
-
-@dataclass(frozen=True)
-class Order:
-    """A telling that is wished for: how it begins, and which telling it grows from."""
-
-    prompt: StoryPrompt
-    sampling: Sampling
-    parent: str | None = None
-    branch_at: int | None = None
-    read_already: int = 0  # so many characters of the opening are shown at once
-    same_as: Story | None = None  # a replay: nothing new is kept
 
 
 class PageScreen(PlaceScreen):
@@ -103,16 +85,9 @@ class PageScreen(PlaceScreen):
     def __init__(self) -> None:
         super().__init__()
         self.mode: Mode = "empty"
-        self.story: Story | None = None
-        self.reading = Reading()
+        self.narration = Narration(Reading())
         self.aloud: ReadAloud | None = None
-        self.favorite = False
-        self._order: Order | None = None
-        self._live: LiveTelling | None = None
         self._timer: Timer | None = None
-        self._title = ""
-        self._kept_to = 0  # so much of the told text has gone to the library
-        self._keeping: str | None = None  # the id under which it is kept
         self._chosen = 0
         self._waits = False  # paused because another screen is in front
 
@@ -124,6 +99,14 @@ class PageScreen(PlaceScreen):
             yield Static("", id="state")
             yield Static("", id="facts")
         yield KeyBar()
+
+    @property
+    def story(self) -> Story | None:
+        return self.narration.story
+
+    @property
+    def reading(self) -> Reading:
+        return self.narration.reading
 
     @property
     def view(self) -> StoryView:
@@ -151,13 +134,10 @@ class PageScreen(PlaceScreen):
     def order(self, order: Order) -> None:
         """Tell a new story here."""
         self._put_away()
-        self._order = order
-        self.story, self.favorite, self._title = None, False, ""
-        self._kept_to, self._keeping = 0, None
-        self.reading = Reading(self.tales.pace)
+        live = self.tales.narrator.tell(order.prompt, order.sampling)
+        self.narration = Narration(Reading(self.tales.pace), order, live)
         self.view.follows = True
         self.view.clear(wishes=order.prompt.words)
-        self._live = self.tales.narrator.tell(order.prompt, order.sampling)
         if self.tales.settings.read_aloud:
             self.aloud = self.tales.read_aloud()  # silent where no speech command is
         self._enter("telling")
@@ -165,13 +145,9 @@ class PageScreen(PlaceScreen):
     def open(self, story: Story, *, title: str = "", favorite: bool = False) -> None:
         """Show a story from the library."""
         self._put_away()
-        self.story, self.favorite, self._title = story, favorite, title or title_of(story.text)
-        self._order, self._live, self._keeping = None, None, story.id
-        self.reading = Reading(self.tales.pace)
-        self.reading.feed(story.text)
-        self.reading.show_all()
+        self.narration = Narration.opened(story, self.tales.pace, title=title, favorite=favorite)
         self.view.follows = False
-        self.view.clear(self._title, story.prompt.words)
+        self.view.clear(self.narration.title, story.prompt.words)
         self._show()
         self.view.end(ENDINGS[story.finish])
         self.view.to_start()
@@ -179,7 +155,7 @@ class PageScreen(PlaceScreen):
 
     def _put_away(self) -> None:
         """The story before this one is kept as far as it was told."""
-        if self.mode == "telling" and self._live is not None:
+        if self.mode == "telling" and self.narration.live is not None:
             self._stop()
         self._quiet()
         if self.is_mounted:
@@ -188,20 +164,13 @@ class PageScreen(PlaceScreen):
     # -- a story comes ---------------------------------------------------------------------------
 
     def _beat(self) -> None:
-        live = self._live
-        if live is not None:
-            more = live.drain()
-            if more:
-                first = not self.reading.text
-                self.reading.feed(more)
-                if first:
-                    self.say_state()
-                if first and self._order is not None and self._order.read_already:
-                    self.reading.shown = min(self._order.read_already, len(self.reading.text))
-                    self._show()
-            if live.done and not self._title and live.story is not None and live.story.text:
-                self._title = title_of(live.story.text)
-                self.view.entitle(self._title)
+        narration = self.narration
+        if narration.drain():
+            self.say_state()
+            self._show()
+        live = narration.live
+        if live is not None and live.done and live.story is not None and live.story.text:
+            self._entitle(live.story)  # told to the end, though not shown yet
         limit = self.aloud.limit(self.reading) if self.aloud is not None else None
         if self.reading.tick(limit):
             self._show()
@@ -221,73 +190,47 @@ class PageScreen(PlaceScreen):
 
     def _keep_sentences(self) -> None:
         """Send the sentences that were shown to the library, once for each."""
-        told = self.reading.text[self._kept_to : self.reading.shown]
-        replay = self._order is not None and self._order.same_as is not None
-        if self._live is None or replay or not ends_sentence(told):
-            return
-        record = self._record(self.reading.text[: self.reading.shown], "cancelled")
-        if record is None:
-            return
-        if self._keeping is None:
-            self._keeping = record.id
-            self.refresh_bindings()
-        self.tales.shelf.keep(record)
-        self._kept_to = self.reading.shown
+        first = self.narration.kept_as is None
+        record = self.narration.new_sentences()
+        if record is not None:
+            self.tales.shelf.keep(record)
+            if first:
+                self.refresh_bindings()
 
     def _told(self, live: LiveTelling) -> None:
         """The story is over, or there was none."""
-        self._live = None
+        narration = self.narration
+        narration.live = None
         if live.error is not None and not self.reading.text:
             self.view.end(f"{live.error.message}. {live.error.hint}".strip(". "))
             self.tales.say(live.error)
         elif live.story is not None:
             if live.error is not None:
                 self.tales.say(live.error)
-            order = self._order
-            story = self._grown(live.story)
-            if order is not None and order.same_as is not None:
-                self._compare(order.same_as, story)
+            story = narration.grown(live.story)
+            if narration.replay_of is not None:
+                self._compare(narration.replay_of, story)
             else:
-                self._finish(story)
+                self._finish(narration.told(story))
             self.view.end(ENDINGS[story.finish])
         self._enter("resting")
 
     def _stop(self) -> None:
         """Stop now; what was told is kept."""
-        live, self._live = self._live, None
-        if live is None:
-            self.reading.show_all()
-            return
-        live.cancel()
-        text = self.reading.cut()
-        if live.record is not None and text:
-            order = self._order
-            if order is not None and order.same_as is not None:
-                self.story = order.same_as
-            else:
-                finish = live.record.finish if live.record.text == text else "cancelled"
-                self._finish(replace(self._grown(live.record), text=text, finish=finish))
-
-    def _record(self, text: str, finish: Any) -> Story | None:
-        record = self._live.record if self._live is not None else None
-        return None if record is None else replace(self._grown(record), text=text, finish=finish)
-
-    def _grown(self, record: Story) -> Story:
-        order = self._order
-        if order is None:
-            return record
-        return replace(record, parent=order.parent, branch_at=order.branch_at)
+        story = self.narration.stop()
+        if story is not None:
+            self._finish(story)
 
     def _finish(self, story: Story) -> None:
-        self.story = story
-        self._keeping = story.id
         self.tales.shelf.finish(story)
-        if not self._title:
-            self._title = title_of(story.text)
-        self.view.entitle(self._title)
+        self._entitle(story)
+
+    def _entitle(self, story: Story) -> None:
+        self.narration.title = self.narration.title or title_of(story.text)
+        self.view.entitle(self.narration.title)
 
     def _compare(self, kept: Story, told: Story) -> None:
-        self.story = kept
+        self.narration.story = kept
         same = told.text == kept.text or (
             kept.finish == "cancelled" and told.text.startswith(kept.text)
         )
@@ -323,7 +266,7 @@ class PageScreen(PlaceScreen):
     library_changed = say_state
 
     def _state(self) -> str:
-        heart = "♥ " if self.favorite else ""
+        heart = "♥ " if self.narration.favorite else ""
         if self.mode == "telling":
             if self.reading.paused:
                 return "‖ paused"
@@ -360,9 +303,9 @@ class PageScreen(PlaceScreen):
             "read_again": resting and told,
             "stop": mode == "telling",
             "leave": resting or mode == "empty",
-            "retell": mode in ("telling", "resting") and self._last_prompt() is not None,
+            "retell": mode in ("telling", "resting") and self.narration.prompt is not None,
             "go_further": resting and told,
-            "favorite": mode in ("telling", "resting") and self._keeping is not None,
+            "favorite": mode in ("telling", "resting") and self.narration.kept_as is not None,
             "branch": mode in ("telling", "resting") and bool(self.reading.shown),
             "pick_words": mode in ("telling", "resting"),
             "pace": mode == "telling",
@@ -396,7 +339,7 @@ class PageScreen(PlaceScreen):
         self._enter("telling")
 
     def action_stop(self) -> None:
-        live = self._live
+        live = self.narration.live
         self._stop()
         if live is not None and self.reading.text:
             self.view.end(ENDINGS[self.story.finish if self.story else "cancelled"])
@@ -409,32 +352,15 @@ class PageScreen(PlaceScreen):
 
     def action_retell(self) -> None:
         """The same wishes, another story."""
-        prompt = self._last_prompt()
-        if prompt is None:
-            return
         if self.mode == "telling":
             self._stop()
-        parent = self.story
-        root = parent.parent if parent is not None and parent.branch_at == 0 else None
-        self.order(
-            Order(
-                prompt,
-                self.tales.narrator.sampling(self._last_sampling()),
-                parent=root or (parent.id if parent is not None else None),
-                branch_at=0 if parent is not None else None,
-            )
-        )
+        self.order(self.narration.again(self.tales.narrator))
 
     def action_go_further(self) -> None:
         """Tell on from the end; a story that was over gets a next chapter."""
-        story = self.story
-        if story is None:
-            return
-        sampling = self.tales.narrator.sampling(story.sampling)
-        text = story.text
-        if story.finish in ("end", "length") and ends_sentence(text):
-            text = f"{text}\n{next_chapter(sampling.seed or 0)}"
-        self._grow(story, text, len(story.text), sampling, ROOM_TO_GO_ON)
+        order = self.narration.further(self.tales.narrator, chapter=True)
+        if order is not None:
+            self.order(order)
 
     def action_branch(self) -> None:
         """Choose a sentence, beginning with the newest."""
@@ -470,35 +396,10 @@ class PageScreen(PlaceScreen):
 
     def action_branch_here(self) -> None:
         start, _ = self.view.sentences()[self._chosen]
-        story = self.story
-        if story is None:
-            return
-        if start == 0 or not story.text[:start].strip():
+        order = self.narration.otherwise(self.tales.narrator, start)
+        if order is not None:
             self._enter("resting")
-            self.action_retell()
-            return
-        sampling = self.tales.narrator.sampling(story.sampling)
-        self._grow(story, story.text[:start].rstrip(" "), start, sampling)
-
-    def _grow(
-        self,
-        story: Story,
-        text: str,
-        branch_at: int,
-        sampling: Sampling,
-        room: int = ROOM_TO_BRANCH,
-    ) -> None:
-        """A new telling that begins with `text`, or with as much of its end as leaves `room`."""
-        prompt = self.tales.narrator.fitting(replace(story.prompt, opening=text), room)
-        self.order(
-            Order(
-                prompt,
-                sampling,
-                parent=story.id,
-                branch_at=branch_at,
-                read_already=len(prompt.opening),
-            )
-        )
+            self.order(order)
 
     def action_leave_mode(self) -> None:
         if self.mode == "choosing":
@@ -506,10 +407,11 @@ class PageScreen(PlaceScreen):
         self._enter("resting")
 
     def action_favorite(self) -> None:
-        if self._keeping is None:
+        narration = self.narration
+        if narration.kept_as is None:
             return
-        self.favorite = not self.favorite
-        self.tales.shelf.favorite(self._keeping, self.favorite)
+        narration.favorite = not narration.favorite
+        self.tales.shelf.favorite(narration.kept_as, narration.favorite)
         self.say_state()
 
     def action_pace(self, step: int) -> None:
@@ -555,16 +457,6 @@ class PageScreen(PlaceScreen):
         if self.story is not None:
             self.tales.export([self.story.id])
 
-    def _last_prompt(self) -> StoryPrompt | None:
-        if self._order is not None:
-            return self._order.prompt
-        return self.story.prompt if self.story is not None else None
-
-    def _last_sampling(self) -> Sampling | None:
-        if self._order is not None:
-            return self._order.sampling
-        return self.story.sampling if self.story is not None else None
-
     # -- picking the next words ------------------------------------------------------------------
 
     def action_pick_words(self) -> None:
@@ -588,35 +480,17 @@ class PageScreen(PlaceScreen):
     @on(Choices.TellOn)
     def _tell_on(self) -> None:
         """The storyteller goes on after the words that were picked."""
-        story = self._keep_picked()
-        if story is None:
-            prompt = self._last_prompt() or StoryPrompt()
-            self.order(Order(prompt, self.tales.narrator.sampling(self._last_sampling())))
-        else:
-            sampling = self.tales.narrator.sampling(story.sampling)
-            self._grow(story, story.text, len(story.text), sampling, ROOM_TO_GO_ON)
+        self._keep_picked()
+        narration, narrator = self.narration, self.tales.narrator
+        self.order(narration.further(narrator, chapter=False) or narration.again(narrator))
 
     @on(Choices.Refused)
     def _refused(self, event: Choices.Refused) -> None:
         self.tales.say(event.error)
 
-    def _keep_picked(self) -> Story | None:
-        """Keep what was picked as a telling of its own. The story as it now stands."""
-        text, before = self.reading.text, self.story
-        if not text.strip() or (before is not None and text == before.text):
-            return before
-        sampling = self._last_sampling() or self.tales.narrator.sampling(None)
-        prompt = replace(self._last_prompt() or StoryPrompt(), opening=text)
-        story = Story(
-            text=text,
-            prompt=prompt,
-            sampling=sampling,
-            finish="cancelled",
-            bundle=self.tales.narrator.name,
-            bundle_digest=self.tales.narrator.digest,
-            parent=before.id if before is not None else None,
-            branch_at=self._picked_from if before is not None else None,
-        )
-        self._order = None
-        self._finish(story)
-        return story
+    def _keep_picked(self) -> None:
+        """Keep what was picked as a telling of its own."""
+        text, narrator = self.reading.text, self.tales.narrator
+        story = self.narration.picked(text, self._picked_from, narrator)
+        if story is not None:
+            self._finish(story)
