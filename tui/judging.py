@@ -191,6 +191,27 @@ def look_up(shelf: Shelf, which: str, known: dict[str, Marks]) -> Shown:
     return Shown(rows, len(queue), trouble)
 
 
+def put_aside(stories: list[Story], rubric: str) -> None:
+    """Put stories into the judge's queue, or, without a rubric, take them out."""
+    from tinytales.grading import Desk
+
+    with Desk() as desk:
+        desk.forget(stories)
+        if rubric:
+            desk.wait(stories, rubric)
+
+
+def own_marks(story: Story, marks: dict[str, float] | None = None) -> dict[str, float]:
+    """A person's own grades of a story; `marks` are added to them."""
+    from tinytales.grading import Desk
+
+    with Desk() as desk:
+        given = {**desk.marks(story), **(marks or {})}
+        if marks:
+            desk.mark(story, given)
+    return {name: value for name, value in given.items() if isinstance(value, int | float)}
+
+
 def _saved(shelf: Shelf, ids: list[str]) -> list[Story]:
     found = (shelf.get(id) for id in ids)
     return [story for story in found if story is not None]

@@ -19,7 +19,7 @@ from textual.widgets import Button, DataTable, Static
 
 from tinytales.errors import TinytalesError
 from tinytales.story import Story
-from tinytales.tui.judging import LISTS, Judging, Row, Shown, look_up
+from tinytales.tui.judging import LISTS, Judging, Row, Shown, look_up, own_marks, put_aside
 from tinytales.tui.screens.judge import JudgeDialog, MarksDialog, SaidDialog, in_short
 from tinytales.tui.widgets.chips import Chip, Chips
 
@@ -379,24 +379,3 @@ what GPT-4 would say. The last column is the judge's.
 
 def _stories(count: int) -> str:
     return "1 story waits" if count == 1 else f"{count:,} stories wait"
-
-
-def put_aside(stories: list[Story], rubric: str) -> None:
-    """Put stories into the judge's queue, or, without a rubric, take them out."""
-    from tinytales.grading import Desk
-
-    with Desk() as desk:
-        desk.forget(stories)
-        if rubric:
-            desk.wait(stories, rubric)
-
-
-def own_marks(story: Story, marks: dict[str, float] | None = None) -> dict[str, float]:
-    """A person's own grades of a story; `marks` are added to them."""
-    from tinytales.grading import Desk
-
-    with Desk() as desk:
-        given = {**desk.marks(story), **(marks or {})}
-        if marks:
-            desk.mark(story, given)
-    return {name: value for name, value in given.items() if isinstance(value, int | float)}
