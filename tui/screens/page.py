@@ -169,8 +169,9 @@ class PageScreen(PlaceScreen):
             self.say_state()
             self._show()
         live = narration.live
-        if live is not None and live.done and live.story is not None and live.story.text:
-            self._entitle(live.story)  # told to the end, though not shown yet
+        told = live.story if live is not None and live.done else None
+        if told is not None and told.text and not narration.title:
+            self._entitle(told)  # to its end, though not shown yet
         limit = self.aloud.limit(self.reading) if self.aloud is not None else None
         if self.reading.tick(limit):
             self._show()
@@ -280,8 +281,11 @@ class PageScreen(PlaceScreen):
             return "What comes next? You say."
         if self.story is None:
             return ""
-        if not self.tales.shelf.works:
-            return f"not kept: {self.tales.shelf.trouble}"
+        shelf = self.tales.shelf
+        if not shelf.works:
+            return f"not kept: {shelf.trouble}"
+        if shelf.mending:
+            return f"{heart}kept as soon as the library is mended"
         return f"{heart}kept in the library"
 
     def _say_facts(self) -> None:
