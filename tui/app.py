@@ -225,10 +225,6 @@ class TinytalesApp(App[None]):
         return self.narrator.error is None
 
     @property
-    def pace_setting(self) -> int:
-        return self.settings.pace
-
-    @property
     def pace(self) -> int:
         """Words a minute as they are shown: bedtime is slower."""
         slower = BEDTIME_PACE if self.theme == "bedtime" else 1
@@ -324,6 +320,10 @@ class TinytalesApp(App[None]):
         assert isinstance(page, PageScreen)
         return page
 
+    @property
+    def page_is_empty(self) -> bool:
+        return self.page.mode == "empty"
+
     def _on_page(self, begin: Callable[[PageScreen], None]) -> None:
         """Turn to the page, then let a story begin there."""
 
@@ -346,7 +346,7 @@ class TinytalesApp(App[None]):
             self.push_screen(SumDialog(), answered)
             return
         if place == "page":
-            if self.page.mode != "empty":
+            if not self.page_is_empty:
                 self._on_page(lambda page: None)
             return
         if place not in self._installed_screens:

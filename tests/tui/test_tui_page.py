@@ -104,7 +104,7 @@ async def test_c_tells_a_next_chapter(make_app, told, until):
 
 
 async def test_c_after_a_stop_goes_on_where_it_stopped(make_app, until):
-    app = make_app(teller=Rehearsal(tokens_per_second=600, tokens=100))
+    app = make_app(teller=Rehearsal(tokens_per_second=150, tokens=100))
     async with app.run_test() as pilot:
         await slow_story(app, pilot, until)
         await pilot.press("escape")

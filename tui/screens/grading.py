@@ -26,7 +26,7 @@ from tinytales.tui.widgets.chips import Chip, Chips
 if TYPE_CHECKING:
     from tinytales.grading.offline import Marks
     from tinytales.grading.plan import Plan
-    from tinytales.tui.app import TinytalesApp
+    from tinytales.tui.tales import Tales
 
 #: So often one looks at a grading under way.
 LOOK = 0.2
@@ -70,8 +70,8 @@ what GPT-4 would say. The last column is the judge's.
         self._outcome = ""
 
     @property
-    def tales(self) -> TinytalesApp:
-        return cast("TinytalesApp", self.app)
+    def tales(self) -> Tales:
+        return cast("Tales", self.app)
 
     @property
     def _rows(self) -> list[Row]:

@@ -290,7 +290,7 @@ class PageScreen(PlaceScreen):
 
     def _say_facts(self) -> None:
         words = self.reading.words
-        facts = f"{words} words · {pace_name(self.tales.pace_setting)}"
+        facts = f"{words} words · {pace_name(self.tales.settings.pace)}"
         if self.has_class("-narrow"):
             facts = f"{words} words"
         self.query_one("#facts", Static).update(facts)
@@ -419,7 +419,7 @@ class PageScreen(PlaceScreen):
         self.say_state()
 
     def action_pace(self, step: int) -> None:
-        self.tales.set_pace(next_pace(self.tales.pace_setting, step))
+        self.tales.set_pace(next_pace(self.tales.settings.pace, step))
 
     def pace_changed(self) -> None:
         """The pace was set, here or in the command palette."""

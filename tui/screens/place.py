@@ -9,7 +9,7 @@ from textual.screen import ModalScreen, Screen
 from tinytales.tui.widgets.bars import TopBar
 
 if TYPE_CHECKING:
-    from tinytales.tui.app import TinytalesApp
+    from tinytales.tui.tales import Tales
 
 
 Result = TypeVar("Result")
@@ -21,13 +21,13 @@ class PlaceScreen(Screen[None]):
     PLACE: ClassVar[str] = ""
 
     @property
-    def tales(self) -> TinytalesApp:
-        return cast("TinytalesApp", self.app)
+    def tales(self) -> Tales:
+        return cast("Tales", self.app)
 
     def on_screen_resume(self) -> None:
         self.say_voice()
         for place in self.query("#to-page"):
-            place.display = self.tales.page.mode != "empty"
+            place.display = not self.tales.page_is_empty
 
     def say_voice(self) -> None:
         for bar in self.query(TopBar):
@@ -41,5 +41,5 @@ class Dialog(ModalScreen[Result]):
     """Something small in front of a screen. Esc leaves it."""
 
     @property
-    def tales(self) -> TinytalesApp:
-        return cast("TinytalesApp", self.app)
+    def tales(self) -> Tales:
+        return cast("Tales", self.app)

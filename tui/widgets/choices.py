@@ -21,7 +21,7 @@ from tinytales.sentences import ends_sentence
 from tinytales.tui.narrator import OFFERED
 
 if TYPE_CHECKING:
-    from tinytales.tui.app import TinytalesApp
+    from tinytales.tui.tales import Tales
 
 
 def with_word(text: str, word: str) -> str:
@@ -93,9 +93,9 @@ storyteller tell on, **Esc** leaves the story as it is.
     async def _propose(self) -> None:
         import asyncio
 
-        app = cast("TinytalesApp", self.app)
+        narrator = cast("Tales", self.app).narrator
         self.query_one(".ask", Static).update("thinking …")
-        ask = app.narrator.propose_turns if self.turns else app.narrator.propose_words
+        ask = narrator.propose_turns if self.turns else narrator.propose_words
         try:
             offers = await asyncio.to_thread(ask, self._text, self._draw)
         except TinytalesError as error:
