@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from tinytales.settings import Settings
     from tinytales.storyteller import Storyteller
+    from tinytales.tui.aloud import ReadAloud
     from tinytales.tui.judging import Judging
-    from tinytales.tui.reader import ReadAloud
     from tinytales.tui.voices import Voice
 
 EVERYWHERE = """\
@@ -252,8 +252,7 @@ class TinytalesApp(App[None]):
         self.shelf.in_background(keep, self.settings)
 
     def read_aloud(self) -> ReadAloud | None:
-        from tinytales.speech import find_speaker
-        from tinytales.tui.reader import ReadAloud
+        from tinytales.tui.aloud import ReadAloud, find_speaker
 
         speaker = find_speaker(self.pace or 150)
         return None if speaker is None else ReadAloud(speaker)

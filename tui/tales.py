@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from tinytales.errors import TinytalesError
     from tinytales.prompt import StoryPrompt
     from tinytales.settings import Settings
+    from tinytales.tui.aloud import ReadAloud
     from tinytales.tui.judging import Judging
     from tinytales.tui.memory import Memory
     from tinytales.tui.narrator import Narrator
-    from tinytales.tui.reader import ReadAloud
     from tinytales.tui.shelf import Shelf
     from tinytales.tui.voices import Voice
     from tinytales.tui.wishes import Dealer

@@ -154,7 +154,7 @@ def test_voices_are_found_and_broken_ones_said(tmp_path):
 
 @pytest.mark.parametrize("command", ["espeak-ng", "say", "spd-say"])
 def test_a_speaker_gets_the_text_on_stdin_and_can_be_stopped(tmp_path, monkeypatch, command):
-    from tinytales.speech import find_speaker
+    from tinytales.tui.aloud import find_speaker
 
     script = tmp_path / command
     script.write_text(f"#!{sys.executable}\nimport sys,time\n"
@@ -178,7 +178,7 @@ def test_a_speaker_gets_the_text_on_stdin_and_can_be_stopped(tmp_path, monkeypat
 
 
 def test_without_a_speech_command_there_is_silence(monkeypatch, tmp_path):
-    from tinytales.speech import Speaker, find_speaker
+    from tinytales.tui.aloud import Speaker, find_speaker
 
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_speaker() is None

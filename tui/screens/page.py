@@ -26,7 +26,7 @@ from tinytales.tui.widgets.choices import Choices
 from tinytales.tui.widgets.storyview import Span, StoryView
 
 if TYPE_CHECKING:
-    from tinytales.tui.reader import ReadAloud
+    from tinytales.tui.aloud import ReadAloud
 
 BEATS = 25
 Mode = Literal["empty", "telling", "resting", "branching", "choosing"]

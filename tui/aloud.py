@@ -1,9 +1,8 @@
 """Reading aloud with what the machine already has: espeak-ng, say, spd-say or espeak.
 
-    voice = find_speaker()          # None where nothing is installed
-    voice.say("One day, a fox ...")
-    while voice.speaking: ...
-    voice.stop()
+    speaker = find_speaker()        # None where nothing is installed
+    speaker.say("One day, a fox ...")
+    aloud = ReadAloud(speaker)      # walks through a story, its words shown while they are spoken
 
 The text goes to the command's standard input, never through a shell.
 """
@@ -13,6 +12,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+
+from tinytales.sentences import ends_sentence, split_sentences
+from tinytales.tui.reading import Reading
 
 #: command -> its arguments for a speed in words a minute; text comes on stdin
 COMMANDS: dict[str, Callable[[int], list[str]]] = {
@@ -79,3 +81,52 @@ def find_speaker(words_a_minute: int = 140) -> Speaker | None:
         if path is not None:
             return Speaker(command, path, words_a_minute=words_a_minute)
     return None
+
+
+class ReadAloud:
+    """Walks through a story with a speaker. The page asks `limit` before it shows more words."""
+
+    def __init__(self, speaker: Speaker) -> None:
+        self._speaker = speaker
+        self._from = 0
+        self._to = 0
+
+    def begin_at(self, reading: Reading) -> None:
+        """Begin with the sentence that is being shown."""
+        self._from = self._to = 0
+        for start, end in split_sentences(reading.text):
+            if end >= reading.shown:
+                self._from = self._to = start
+                break
+        else:
+            self._from = self._to = reading.shown
+
+    @property
+    def speaking(self) -> bool:
+        return self._speaker.speaking
+
+    def limit(self, reading: Reading) -> int:
+        """How far the page may be shown: the end of the sentence that is spoken."""
+        if reading.paused:
+            return reading.shown
+        if not self._speaker.speaking and reading.shown >= self._to:
+            self._speak_next(reading)
+        return self._to
+
+    def _speak_next(self, reading: Reading) -> None:
+        for start, end in split_sentences(reading.text[self._to :]):
+            sentence = reading.text[self._to + start : self._to + end]
+            whole = ends_sentence(sentence) or self._to + end < len(reading.text)
+            if whole:
+                self._from, self._to = self._to + start, self._to + end
+                self._speaker.say(sentence)
+            return
+        self._to = len(reading.text)
+
+    def pause(self) -> None:
+        """Silence; the sentence is said again from its beginning."""
+        self._speaker.stop()
+        self._to = self._from
+
+    def stop(self) -> None:
+        self._speaker.stop()
