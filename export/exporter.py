@@ -17,6 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinytales.bundle import MANIFEST, RUNTIMES, TOKENIZER, Bundle, Manifest, write_bundle_manifest
 from tinytales.engine import open_engine
 from tinytales.errors import TinytalesError, UsageError, nearest, require
@@ -157,18 +160,23 @@ def quantize_weights(
     if form == "int8":
         return {name: quantize(matrix, 8, block) for name, matrix in model.matrices.items()}
     say("int4: reading calibration texts")
+    tokens = calibration(model)
+    layers = quantize_with_feedback(model, Reference(model), tokens, 4, block, say)
+    return {
+        name: layers[name] if name in layers else quantize(matrix, 8, block)
+        for name, matrix in model.matrices.items()
+    }
+
+
+def calibration(model: Checkpoint) -> NDArray[np.int64]:
+    """Originals as tokens [documents, length], for forms that look at what the matrices read."""
     tokenizer = model.tokenizer()
     texts = training_texts()[: 12 * CALIBRATION_TEXTS]  # most are too short
     documents = [
         [model.end_of_text, *encoding.ids]
         for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)
     ]
-    tokens = calibration_tokens(documents, CALIBRATION_TEXTS, min(192, model.context_length))
-    layers = quantize_with_feedback(model, Reference(model), tokens, 4, block, say)
-    return {
-        name: layers[name] if name in layers else quantize(matrix, 8, block)
-        for name, matrix in model.matrices.items()
-    }
+    return calibration_tokens(documents, CALIBRATION_TEXTS, min(192, model.context_length))
 
 
 def prove_folder(model: Checkpoint, folder: Path, request: ProofRequest, say: Say) -> Proof:

@@ -9,6 +9,11 @@ optimum-onnx pins an old transformers, so it lives in an environment of its own:
 
 The graph is exported and quantized (dynamic int8, weights by channel) in a subprocess of that
 Python; the proof runs here, by an engine for optimum's inputs.
+
+A dynamic scale is that of all tokens read at once, and what is told should not hang on how many
+those are. So outliers are smoothed first (smooth.py), and products of two computed matrices stay
+as they are: left to itself, optimum rounds queries, keys, values, even the angles of the rotary
+embedding, and the form told otherwise with a cache than without (docs/results.md, Export).
 """
 
 from __future__ import annotations
@@ -26,11 +31,12 @@ import numpy as np
 
 from tinytales.bundle import RUNTIMES, TOKENIZER, Bundle, write_bundle_manifest
 from tinytales.engine.base import Engine, Logits
-from tinytales.errors import BundleError, EngineError, MissingExtra
-from tinytales.export.checkpoint import Checkpoint
+from tinytales.errors import BundleError, EngineError, MissingExtra, require
+from tinytales.export.checkpoint import WEIGHTS, Checkpoint
 from tinytales.export.exporter import (
     ExportError,
     ProofRequest,
+    calibration,
     check_target,
     new_folder,
     new_manifest,
@@ -39,6 +45,8 @@ from tinytales.export.exporter import (
 )
 from tinytales.export.hf_folder import export_hf
 from tinytales.export.proof import Subject
+from tinytales.export.reference import Reference
+from tinytales.export.smooth import smoothed
 
 FORM = "portable-int8"
 SETUP = (
@@ -49,6 +57,7 @@ SETUP = (
 #: Runs in the other Python: source folder, target folder.
 _WORKER = """
 import sys
+import onnx
 from optimum.exporters.onnx import main_export
 from optimum.onnxruntime import ORTQuantizer
 from optimum.onnxruntime.configuration import QuantizationConfig
@@ -56,6 +65,9 @@ from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
 
 source, target = sys.argv[1:]
 main_export(source, target, task="text-generation-with-past", do_validation=False)
+graph = onnx.load(target + "/model.onnx").graph
+weights = {tensor.name for tensor in graph.initializer}
+computed = [n.name for n in graph.node if n.op_type == "MatMul" and n.input[1] not in weights]
 ORTQuantizer.from_pretrained(target, file_name="model.onnx").quantize(
     save_dir=target + "/int8",
     quantization_config=QuantizationConfig(
@@ -66,6 +78,7 @@ ORTQuantizer.from_pretrained(target, file_name="model.onnx").quantize(
         weights_dtype=QuantType.QInt8,
         per_channel=True,
         operators_to_quantize=["MatMul", "Gather"],
+        nodes_to_exclude=computed,
     ),
 )
 """
@@ -96,6 +109,10 @@ def export_portable(
     with tempfile.TemporaryDirectory(prefix="tinytales-") as spare, new_folder(out) as folder:
         source, made = Path(spare) / "hf", Path(spare) / "onnx"
         export_hf(checkpoint, source)
+        say("smoothing outliers")
+        save_file = require("safetensors.numpy", "export").save_file
+        tensors = smoothed(model, Reference(model), calibration(model))
+        save_file(tensors, source / WEIGHTS, metadata={"format": "pt"})
         say("optimum exports and quantizes")
         _run(interpreter, source, made)
         full = made / "model.onnx"

@@ -46,7 +46,6 @@ LIMITS = {
     "f16": Limits(bits=0.001, greedy=0.95, cache=0.99),
     "int8": Limits(bits=0.003),
     "q8_0": Limits(bits=0.003),
-    # One scale for all activations: reading anew and going on differ a little (onnxruntime #10322).
     "portable-int8": Limits(bits=0.02, words=1.3),
     "q5_0": Limits(bits=0.01, words=1.3),
     "int4": Limits(bits=0.02, words=1.3),
