@@ -10,6 +10,8 @@ onnxruntime-genai and ctranslate2 are looked for in the Python of --peers-python
 
     python -m venv peers-env
     peers-env/bin/pip install onnxruntime-genai ctranslate2 transformers torch onnx onnx-ir
+
+and optimum, whose pins differ, in that of --portable-python (see portable.py).
 """
 
 from __future__ import annotations
@@ -29,17 +31,19 @@ from tinytales.errors import TinytalesError
 from tinytales.export.checkpoint import Checkpoint
 from tinytales.export.exporter import export_bundle
 from tinytales.export.hf_folder import export_hf
+from tinytales.export.portable import PortableEngine, export_portable
 
 Build = Callable[["Workshop"], Path]
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Where the peers' files are made: the checkpoint, a spare folder, another Python."""
+    """Where the peers' files are made: the checkpoint, a spare folder, two other Pythons."""
 
     checkpoint: Path
     folder: Path
     python: str
+    portable_python: str
 
     @property
     def hf(self) -> Path:
@@ -80,6 +84,11 @@ def _genai(precision: str) -> Build:
         return target
 
     return build
+
+
+def _portable(shop: Workshop) -> Path:
+    python = Path(shop.portable_python)
+    return export_portable(shop.checkpoint, shop.folder / "portable", python=python).path
 
 
 def _ctranslate2(shop: Workshop) -> Path:
@@ -175,6 +184,7 @@ PEERS = (
     Peer("llama.cpp Q4_0", _bundle("q4_0"), _ENGINE),
     Peer("onnxruntime-genai int8", _genai("int8"), _GENAI, elsewhere=True),
     Peer("onnxruntime-genai int4", _genai("int4"), _GENAI, elsewhere=True),
+    Peer("optimum int8 (--portable)", _portable, _ENGINE),
     Peer("ctranslate2 int8", _ctranslate2, _CTRANSLATE2, elsewhere=True),
     Peer("transformers generate", lambda shop: shop.hf, _TRANSFORMERS),
     Peer("torch (transformers' model, plain loop)", lambda shop: shop.hf, _TORCH),
@@ -184,7 +194,10 @@ PEERS = (
 def engine_rate(path: str, threads: int) -> float:
     from tinytales.engine import open_engine
 
-    return decode_rate(open_engine(Bundle.open(path), threads))
+    bundle = Bundle.open(path)
+    if bundle.manifest.runtime == "portable":
+        return decode_rate(PortableEngine(bundle, threads))
+    return decode_rate(open_engine(bundle, threads))
 
 
 def compare(
@@ -192,12 +205,13 @@ def compare(
     folder: Path,
     *,
     python: str = sys.executable,
+    portable_python: str = sys.executable,
     threads: int = 1,
     rounds: int = 3,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Decode rates of all peers that can be run: name, tokens a second, MB, ratio to the first."""
-    shop = Workshop(checkpoint, folder, python)
+    shop = Workshop(checkpoint, folder, python, portable_python)
     vocab_size = Checkpoint.open(checkpoint).shape.vocab_size
     ready: list[tuple[Peer, Path]] = []
     rows: dict[str, dict[str, Any]] = {}

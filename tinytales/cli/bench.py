@@ -33,6 +33,9 @@ def bench(
         Path | None,
         typer.Option(help="A Python that has onnxruntime-genai or ctranslate2."),
     ] = None,
+    portable_python: Annotated[
+        Path | None, typer.Option(help="A Python that has the extra export-portable.")
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of --peers.", min=1)] = 3,
     cpu_time: Annotated[
         bool,
@@ -65,7 +68,7 @@ def bench(
         "command": " ".join(["tinytales", *sys.argv[1:]]),
     }
     if peers:
-        report["peers"] = _peers(checkpoint, peers_python, counts[0], rounds)
+        report["peers"] = _peers(checkpoint, peers_python, portable_python, counts[0], rounds)
     else:
         report |= measure_bundle(Bundle.open(model), counts, _say)
     print(json.dumps(report, indent=2) if as_json else _table(report))
@@ -93,7 +96,13 @@ def train(
     main(recipe, seconds, threads, as_json)
 
 
-def _peers(checkpoint: Path | None, python: Path | None, threads: int, rounds: int) -> Any:
+def _peers(
+    checkpoint: Path | None,
+    python: Path | None,
+    portable_python: Path | None,
+    threads: int,
+    rounds: int,
+) -> Any:
     import tempfile
 
     from tinytales.export.checkpoint import newest_checkpoint
@@ -104,6 +113,7 @@ def _peers(checkpoint: Path | None, python: Path | None, threads: int, rounds: i
             checkpoint or newest_checkpoint(),
             Path(folder),
             python=str(python or sys.executable),
+            portable_python=str(portable_python or sys.executable),
             threads=threads,
             rounds=rounds,
             say=_say,
