@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tinytales.engine.crew import share
 from tinytales.engine.threads import usable_cores
 from tinytales.errors import TinytalesError
 
@@ -33,7 +34,7 @@ clock = time.process_time if os.environ.get(CLOCK) == "cpu" else time.perf_count
 
 #: A story's size: tokens of the prompt, and tokens told after it.
 PROMPT, STORY = 32, 192
-BATCH = 16
+STORIES = 16
 
 
 def machine() -> dict[str, str]:
@@ -74,10 +75,11 @@ def measure_bundle(
         report[f"threads_{count}"] = in_process("engine_figures", str(bundle.path), count)
     say("a story's sampling")
     report["story"] = in_process("story_figures", str(bundle.path), threads[0])
-    for count in sorted({threads[0], threads[-1]}):
-        say(f"16 stories at once, {count} thread{'s' if count > 1 else ''}")
-        figures = in_process("batch_figures", str(bundle.path), threads[0], count)
-        report[f"batch_{count}"] = figures
+    say("16 stories at once")
+    report["batch"] = in_process("batch_figures", str(bundle.path), threads[0])
+    if threads[-1] > 1:
+        say("16 stories at once, on every core")
+        report["batch_cores"] = in_process("batch_figures", str(bundle.path), threads[0], True)
     return report
 
 
@@ -203,34 +205,38 @@ def _sampling_seconds(engine: _Stopwatch, picks: int = 500) -> float:
     return (clock() - start) / picks
 
 
-def batch_figures(bundle: str, threads: int, batch_threads: int) -> dict[str, float]:
+def batch_figures(bundle: str, threads: int, every_core: bool = False) -> dict[str, float]:
     """16 sequences that share a prompt, together and one after the other; total tokens a second.
 
-    One at a time is told by `threads`, the batch by `batch_threads`: outside of benchmarks a batch
-    takes every core, and one story the number that is fastest for it. `ratio` is the engines'
-    alone, `told_ratio` that of whole stories, choosing and checking included.
+    With `every_core` the batch is shared among the cores, as it is outside of benchmarks; without
+    it has the threads of a single story, and shows what a batch spares on one core.
+    `ratio` is the engines' alone, `told_ratio` that of whole stories, choosing and checking
+    included.
     """
-    single, together = _open(bundle, threads), _open(bundle, batch_threads)
+    single = _open(bundle, threads)
+    together = _open(bundle, 0 if every_core else threads)
     prompt = prompt_tokens(single.vocab_size)
     story = min(STORY, single.context_length - PROMPT)
 
+    def tell(engine: Engine, rows: Sequence[int]) -> None:
+        engine.prefill(prompt, batch=len(rows))
+        for i in range(story):
+            engine.decode([(i + row) % engine.vocab_size for row in rows])
+
     def one_by_one() -> None:
-        for row in range(BATCH):
-            single.prefill(prompt)
-            for i in range(story):
-                single.decode([(i + row) % single.vocab_size])
+        for row in range(STORIES):
+            tell(single, [row])
 
     def at_once() -> None:
-        together.prefill(prompt, batch=BATCH)
-        for i in range(story):
-            together.decode([(i + row) % single.vocab_size for row in range(BATCH)])
+        share(together, range(STORIES), tell)
 
-    total = BATCH * story
+    total = STORIES * story
     singles, batches = [], []
     for _ in range(3):
         singles.append(total / _seconds(one_by_one))
         batches.append(total / _seconds(at_once))
     return {
+        "cores": len(together.crew()),
         "single_tokens_per_s": round(max(singles)),
         "batch_tokens_per_s": round(max(batches)),
         "ratio": round(max(batches) / max(singles), 2),
@@ -249,9 +255,9 @@ def _told_ratio(bundle: str, single: Engine, together: Engine) -> float:
     prompt, first = StoryPrompt(opening="One day"), Sampling(seed=1)
     singles, batches = [], []
     for _ in range(2):
-        batches.append(_seconds(lambda: batch.tell_many(prompt, first, BATCH)))
+        batches.append(_seconds(lambda: batch.tell_many(prompt, first, STORIES)))
         singles.append(
-            _seconds(lambda: [alone.tell(prompt, Sampling(seed=1 + n)) for n in range(BATCH)])
+            _seconds(lambda: [alone.tell(prompt, Sampling(seed=1 + n)) for n in range(STORIES)])
         )
     return min(singles) / min(batches)
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ import numpy as np
 from tinytales.bundle import Bundle
 from tinytales.draft import Draft
 from tinytales.engine import Engine, open_engine
+from tinytales.engine.crew import share
 from tinytales.errors import PromptError, UsageError
 from tinytales.namehelp import NameTokens
 from tinytales.pieces import Pieces
@@ -35,8 +36,6 @@ from tinytales.story import Story
 if TYPE_CHECKING:
     from tinytales.safety import Safety
 
-#: So many stories are told in one batch: more would need more memory, and be no faster.
-BATCH = 16
 #: Room that a prompt must leave for a story, in tokens.
 ROOM_FOR_STORY = 48
 
@@ -93,7 +92,7 @@ class Storyteller:
     def tell_many(
         self, prompt: StoryPrompt | None = None, sampling: Sampling | None = None, count: int = 2
     ) -> list[Story]:
-        """`count` different stories from one prompt, told together, in a batch for every core.
+        """`count` different stories from one prompt, told together: in batches, on every core.
 
         Their seeds count up from the first, so that each can be told again alone. Sentences cannot
         be taken back one by one in a batch: a story that meets an unkind one is told alone.
@@ -110,19 +109,7 @@ class Storyteller:
         ]
         start = time.perf_counter()
         with self._turn:
-            crew = self.engine.crew()
-            with ThreadPoolExecutor(len(crew)) as pool:
-                shares = [
-                    pool.submit(_tell_together, engine, tokens, drafts[number :: len(crew)])
-                    for number, engine in enumerate(crew)
-                ]
-                try:
-                    for share in shares:
-                        share.result()
-                except BaseException:  # Ctrl-C too: the others need not tell to the end
-                    for draft in drafts:
-                        draft.stop("cancelled")
-                    raise
+            share(self.engine, drafts, partial(_tell_together, tokens))
         seconds = time.perf_counter() - start
         return [
             self.tell(prompt, draft.sampling) if draft.unkind else draft.record(seconds / count)
@@ -262,27 +249,25 @@ class Telling:
                 logits = engine.decode([token])[0]
 
 
-def _tell_together(engine: Engine, tokens: list[int], drafts: list[Draft]) -> None:
-    """Tell `drafts`, all of which begin with `tokens`, in batches of at most BATCH."""
-    for first in range(0, len(drafts), BATCH):
-        telling = drafts[first : first + BATCH]
-        logits = engine.prefill(tokens, batch=len(telling))
-        while True:
-            step = [draft.step(row) for draft, row in zip(telling, logits, strict=True)]
-            for draft in telling:
-                if draft.unkind:
-                    draft.stop("unsafe")
-            going = [row for row, token in enumerate(step) if token is not None]
-            if not going:
-                break
-            if engine.position >= engine.context_length:
-                for draft in telling:
-                    draft.stop("context")
-                break
-            if len(going) < len(telling):  # a story that is told costs no more
-                engine.keep(going)
-                telling = [telling[row] for row in going]
-            logits = engine.decode([token for token in step if token is not None])
+def _tell_together(tokens: list[int], engine: Engine, drafts: Sequence[Draft]) -> None:
+    """Tell `drafts`, all of which begin with `tokens`, in one batch."""
+    logits = engine.prefill(tokens, batch=len(drafts))
+    while True:
+        step = [draft.step(row) for draft, row in zip(drafts, logits, strict=True)]
+        for draft in drafts:
+            if draft.unkind:
+                draft.stop("unsafe")
+        going = [row for row, token in enumerate(step) if token is not None]
+        if not going:
+            return
+        if engine.position >= engine.context_length:
+            for draft in drafts:
+                draft.stop("context")
+            return
+        if len(going) < len(drafts):  # a story that is told costs no more
+            engine.keep(going)
+            drafts = [drafts[row] for row in going]
+        logits = engine.decode([token for token in step if token is not None])
 
 
 def _seeded(sampling: Sampling) -> Sampling:

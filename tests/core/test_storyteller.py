@@ -282,16 +282,22 @@ def test_a_batch_that_fails_on_one_core_ends_on_all(
     monkeypatch.setattr(ort, "usable_cores", lambda: 2)
     monkeypatch.setattr(ort, "best_threads", lambda bundle, open_with: 1)
     with Storyteller.open(tiny_bundle) as real:
-        decode = ort.OrtEngine.decode
+        decode, prefill, begun = ort.OrtEngine.decode, ort.OrtEngine.prefill, []
+
+        def beginning(self: ort.OrtEngine, tokens: Sequence[int], batch: int = 1) -> np.ndarray:
+            begun.append(batch)
+            return prefill(self, tokens, batch)
 
         def failing(self: ort.OrtEngine, tokens: Sequence[int]) -> np.ndarray:
             if self is real.engine and self.position > 20:
                 raise EngineError("out of memory")
             return decode(self, tokens)
 
+        monkeypatch.setattr(ort.OrtEngine, "prefill", beginning)
         monkeypatch.setattr(ort.OrtEngine, "decode", failing)
         with pytest.raises(EngineError, match="out of memory"):
-            real.tell_many(sampling=Sampling(seed=1), count=4)
+            real.tell_many(sampling=Sampling(seed=1), count=200)
+        assert set(begun) == {4} and len(begun) < 50  # the other batches were never begun
         monkeypatch.setattr(ort.OrtEngine, "decode", decode)
         assert real.tell(sampling=Sampling(seed=1)).text  # and it can go on
 

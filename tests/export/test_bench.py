@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from tinytales import bench
 from tinytales.cli import bench as command
+from tinytales.engine import ort
 from tinytales.errors import TinytalesError, UsageError
 
 
@@ -23,8 +24,14 @@ def test_engine_figures_in_a_process(tiny_bundle: Path) -> None:
     assert min(figures.values()) > 0
 
 
-def test_batch_counts_all_tokens(tiny_bundle: Path) -> None:
-    figures = bench.batch_figures(str(tiny_bundle), 1, 2)
+@pytest.mark.parametrize("cores", [1, 2])
+def test_batch_counts_all_tokens(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(ort, "usable_cores", lambda: cores)
+    monkeypatch.setattr(ort, "best_threads", lambda bundle, open_with: 1)
+    figures = bench.batch_figures(str(tiny_bundle), 1, every_core=True)
+    assert figures["cores"] == cores
     expected = figures["batch_tokens_per_s"] / figures["single_tokens_per_s"]
     assert figures["ratio"] == pytest.approx(expected, rel=0.02)
     assert figures["told_ratio"] > 0
