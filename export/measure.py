@@ -92,15 +92,23 @@ def greedy(engine: Engine, prompt: Sequence[int], count: int) -> list[int]:
     return told
 
 
+def torch_agrees(
+    reference: Reference, prompt: Sequence[int], told: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Of each token told: would torch have told it too, after the same beginning?"""
+    tokens = np.array([[*prompt, *told]], np.int64)
+    logits = reference.logits(tokens[:, :-1])[0, len(prompt) - 1 :]
+    agrees: NDArray[np.bool_] = logits.argmax(-1) == np.array(told)
+    return agrees
+
+
 def tokens_before_parting(reference: Reference, prompt: Sequence[int], told: Sequence[int]) -> int:
     """How many tokens of a greedy story are torch's too, before the two part.
 
     One pass is enough: up to the first difference both have read the same.
     """
-    tokens = np.array([[*prompt, *told]], np.int64)
-    logits = reference.logits(tokens[:, :-1])[0, len(prompt) - 1 :]
-    differs = logits.argmax(-1) != np.array(told)
-    return int(differs.argmax()) if differs.any() else len(told)
+    agrees = torch_agrees(reference, prompt, told)
+    return len(told) if agrees.all() else int(agrees.argmin())
 
 
 def without_cache(

@@ -171,17 +171,24 @@ def _greedy(
     bundle, engine = subject.bundle, subject.engine
     end = bundle.manifest.end_of_text
     count = min(100, bundle.manifest.context_length - 32)
-    shares, same, tried = [], 0, 0
+    shares, agreed, same, tried = [], [], 0, 0
     openings = measure.openings(texts)
     for number, opening in enumerate(openings):
         prompt = [end, *bundle.encode(opening)][:32]
         told = measure.greedy(engine, prompt, count)
-        shares.append(measure.tokens_before_parting(reference, prompt, told) / len(told))
+        agrees = measure.torch_agrees(reference, prompt, told)
+        agreed.append(float(agrees.mean()))
+        shares.append(1.0 if agrees.all() else int(agrees.argmin()) / len(told))
         if number < 8:
             found = measure.without_cache(engine, prompt, told)
             same, tried = same + found[0], tried + found[1]
     share, whole = sum(shares) / len(shares), sum(s == 1 for s in shares)
-    figures |= {"greedy_share": round(share, 4), "cache_share": round(same / tried, 4)}
+    agreement = sum(agreed) / len(agreed)
+    figures |= {
+        "greedy_share": round(share, 4),
+        "greedy_agreement": round(agreement, 4),
+        "cache_share": round(same / tried, 4),
+    }
     return [
         Check(
             f"greedy stories, {len(openings)} × {count} tokens",
@@ -189,6 +196,7 @@ def _greedy(
             f"≥ {limits.greedy:.0%}" if limits.greedy else "",
             share >= limits.greedy if limits.greedy else None,
         ),
+        Check("tokens in them that torch would tell", f"{agreement:.2%}"),
         Check(
             "greedy with cache = without",
             f"{same} of {tried} tokens",

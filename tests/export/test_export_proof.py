@@ -70,6 +70,17 @@ def test_a_good_export_keeps_its_figures(tiny_checkpoint: Path, tmp_path: Path) 
     assert f"{bits['after']:.4f} in this form" in (bundle.path / "README.md").read_text()
 
 
+def test_where_a_story_parts_from_torch(fp32: Bundle, tiny_checkpoint: Path) -> None:
+    reference = Reference(Checkpoint.open(tiny_checkpoint))
+    told = measure.greedy(open_engine(fp32, 1), [0, 5, 9], 40)
+    assert measure.torch_agrees(reference, [0, 5, 9], told).all()
+    assert measure.tokens_before_parting(reference, [0, 5, 9], told) == 40
+    told[25] = (told[25] + 1) % 512
+    agrees = measure.torch_agrees(reference, [0, 5, 9], told)
+    assert agrees[:25].all() and not agrees[25]
+    assert measure.tokens_before_parting(reference, [0, 5, 9], told) == 25
+
+
 def test_what_fails_is_not_written(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
