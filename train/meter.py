@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 
 from tinytales.train.recipe import Recipe
 
-if TYPE_CHECKING:
-    from tinytales.train.trainer import Trainer
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands: `done` from 0 to 1, `worked` in seconds, `loss` in nats a token."""
+
+    step: int
+    tokens: int
+    done: float
+    worked: float
+    loss: float
+    rate: float
+    sequence: int
 
 
 class Clock:
@@ -40,18 +50,17 @@ class Meter:
         self._shown = 0.0
         self._live = sys.stderr.isatty()
 
-    def line(self, trainer: Trainer, share: float) -> str:
+    def line(self, at: Standing) -> str:
         now = time.monotonic()
         if self._last is not None and now > self._last[0]:
-            speed = (trainer.tokens - self._last[1]) / (now - self._last[0])
+            speed = (at.tokens - self._last[1]) / (now - self._last[0])
             self.speed = speed if not self.speed else 0.9 * self.speed + 0.1 * speed
-        self._last = (now, trainer.tokens)
-        done = trainer.progress()
-        left = trainer.worked / done * (1 - done) if done else 0.0
-        flops = self.recipe.model.flops_per_token(trainer.batches.sequence) * self.speed
+        self._last = (now, at.tokens)
+        left = at.worked / at.done * (1 - at.done) if at.done else 0.0
+        flops = self.recipe.model.flops_per_token(at.sequence) * self.speed
         used = f" · {flops / self.peak:.0%} of peak" if self.peak else ""
         return (
-            f"{done:6.1%} · step {trainer.step} · loss {trainer.loss:.3f} · rate {share:.2f} · "
+            f"{at.done:6.1%} · step {at.step} · loss {at.loss:.3f} · rate {at.rate:.2f} · "
             f"{self.speed:,.0f} tokens/s{used} · {memory_mb():,.0f} MB · {_clock_time(left)} left"
         )
 

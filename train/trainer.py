@@ -31,7 +31,7 @@ from tinytales.errors import TinytalesError
 from tinytales.train.checkpoint import load_model, load_state, save_checkpoint
 from tinytales.train.data import Batches, PreparedCorpus
 from tinytales.train.evaluate import read_documents, score_documents
-from tinytales.train.meter import Clock, Meter, peak_flops
+from tinytales.train.meter import Clock, Meter, Standing, peak_flops
 from tinytales.train.model import Llama
 from tinytales.train.optim import make_optimizers, rate, set_rate
 from tinytales.train.recipe import Recipe
@@ -93,15 +93,15 @@ class Trainer:
         peak = peak_flops(self.device, run.precision) if self.leads else 0.0
         meter = Meter(self.recipe, peak, self.world)
         with self._signals():
-            while self.progress() < 1 and not self._any(self._stop is not None):
-                self._enter_final_phase()
+            while (done := self.progress()) < 1 and not self._any(self._stop is not None):
+                self._enter_final_phase(done)
                 self.model.train()
-                share = rate(self.step, self.progress(), self.recipe.optim)
+                share = rate(self.step, done, self.recipe.optim)
                 loss, norm = self._step(share)
                 self._watch(loss)
                 self.worked = before + time.monotonic() - started
                 if self.leads:
-                    line = meter.line(self, share)
+                    line = meter.line(self._standing(done, share))
                     if meter.due(self.step):
                         self._log(loss=self.loss, lr=share, norm=norm, speed=meter.speed)
                         meter.show(line)
@@ -111,7 +111,7 @@ class Trainer:
                     meter.show(f"  … {self._sample()}", keep=True)
                 if self._any(clock.due("save")):
                     self.save()
-            if self.progress() >= 1:
+            if done >= 1:
                 return self._finish(meter)
             folder = self.save()
         if self.leads:
@@ -119,7 +119,7 @@ class Trainer:
         return folder
 
     def progress(self) -> float:
-        """How much of the run is done, from 0 to 1."""
+        """How much of the run is done, from 0 to 1. All processes ask together."""
         run = self.recipe.run
         if run.steps:
             return self.step / run.steps
@@ -169,10 +169,10 @@ class Trainer:
             )
         self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
 
-    def _enter_final_phase(self) -> None:
+    def _enter_final_phase(self, done: float) -> None:
         """While the rate decays, the best texts (and longer rows) are read."""
         data, optim = self.recipe.data, self.recipe.optim
-        if self.final or self.progress() < 1 - optim.decay_share:
+        if self.final or done < 1 - optim.decay_share:
             return
         self.final = True
         if data.final_weights or data.final_sequence:
@@ -187,6 +187,11 @@ class Trainer:
             self.recipe.run.seed,
             counters,
             data.wish_weight,
+        )
+
+    def _standing(self, done: float, rate: float) -> Standing:
+        return Standing(
+            self.step, self.tokens, done, self.worked, self.loss, rate, self.batches.sequence
         )
 
     # -- measuring and saving ---------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -97,14 +96,8 @@ def test_accumulation_changes_nothing_but_the_rounding(corpus: Path, tmp_path: P
         assert (whole[name] - halves[name]).norm() < 0.03 * whole[name].norm(), name
 
 
-def test_two_processes_learn_what_one_learns(corpus: Path, tmp_path: Path) -> None:
-    """Sharded rows, averaged gradients: the same curve at the same global batch (gloo)."""
-    recipe = recipe_for(corpus, steps=6, model={"dropout": 0.0})
-    toml = tmp_path / "recipe.toml"
-    toml.write_text(recipe.to_toml().replace("tokens = 0\nminutes = 0.0\n", ""))
-    run.begin(recipe, tmp_path / "one")
-    with socket.socketpair()[0], socket.socketpair()[1]:
-        pass
+def in_two_processes(recipe: Path, out: Path) -> None:
+    """What torchrun does."""
     processes = []
     for rank in range(2):
         env = os.environ | {
@@ -115,14 +108,32 @@ def test_two_processes_learn_what_one_learns(corpus: Path, tmp_path: Path) -> No
         code = "from tinytales.cli.main import main; main()"
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-c", code, "train", "--recipe", str(toml),
-                 "--out", str(tmp_path / "two")],
+                [sys.executable, "-c", code, "train", "--recipe", str(recipe), "--out", str(out)],
                 env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )
         )  # fmt: skip
     for process in processes:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
+
+
+def test_two_processes_agree_on_the_time(corpus: Path, tmp_path: Path) -> None:
+    """Their clocks differ: the first one's says when the run is over."""
+    toml = tmp_path / "recipe.toml"
+    recipe = recipe_for(corpus, steps=6).to_toml().replace("steps = 6", "steps = 0")
+    toml.write_text(recipe.replace("minutes = 0.0\n", "minutes = 0.05\n", 1))
+    in_two_processes(toml, tmp_path / "two")
+    last = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["minutes"] >= 0.05
+
+
+def test_two_processes_learn_what_one_learns(corpus: Path, tmp_path: Path) -> None:
+    """Sharded rows, averaged gradients: the same curve at the same global batch (gloo)."""
+    recipe = recipe_for(corpus, steps=6, model={"dropout": 0.0})
+    toml = tmp_path / "recipe.toml"
+    toml.write_text(recipe.to_toml().replace("tokens = 0\nminutes = 0.0\n", ""))
+    run.begin(recipe, tmp_path / "one")
+    in_two_processes(toml, tmp_path / "two")
 
     def losses(name: str) -> list[float]:
         lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
