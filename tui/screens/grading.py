@@ -293,8 +293,8 @@ what GPT-4 would say. The last column is the judge's.
     def _over(self, judging: Judging) -> None:
         from tinytales.grading.sources import remember
 
-        shelf = self.tales.shelf
-        shelf.in_background(remember, shelf.library, list(judging.scores.values()))
+        scores = list(judging.scores.values())
+        self.tales.shelf.change(lambda library: remember(library, scores))
         self._outcome = judging.outcome
         if self.app.screen is not self.screen:
             self.notify(self._outcome, title="The judge", timeout=8)
