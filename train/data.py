@@ -46,6 +46,9 @@ class PreparedCorpus:
             self.about: dict[str, Any] = json.loads((folder / CORPUS).read_text(encoding="utf-8"))
             sources = self.about["sources"]
             self.weights = {s["name"]: float(s["weight"]) for s in sources}
+            self.final_weights = {
+                s["name"]: float(s.get("final_weight", s["weight"])) for s in sources
+            }
             self.tokens: dict[str, NDArray[np.uint16]] = {
                 s["name"]: np.load(
                     folder / f"{s['name']}.tokens.npy", mmap_mode="r", allow_pickle=False

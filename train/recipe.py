@@ -30,7 +30,8 @@ class DataRecipe:
         sequence: tokens in a row.
         batch: rows in a step, over all processes.
         accumulate: passes that a step is split into, where memory is short.
-        final_weights: shares while the learning rate decays: the best texts last.
+        final_weights: shares while the learning rate decays; empty: `weights`, or the corpus's own
+            for then.
         final_sequence: tokens in a row then; 0 keeps `sequence`.
         wish_weight: what a word that the header asks for counts in the loss where it is first told.
         dev: JSON Lines that are never trained on, for bits per byte.

@@ -17,7 +17,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ class Trainer:
         self.dev = read_documents(Path(data.dev)) if data.dev else {}
         self.step, self.tokens, self.worked = 0, 0, 0.0
         self.final = False
+        self._batches(final=True, counters={})  # what it lacks is better said now than then
         self.batches = self._batches(final=False, counters={})
         self.loss = math.nan
         self._first_loss = math.nan
@@ -171,23 +172,28 @@ class Trainer:
 
     def _enter_final_phase(self, done: float) -> None:
         """While the rate decays, the best texts (and longer rows) are read."""
-        data, optim = self.recipe.data, self.recipe.optim
-        if self.final or done < 1 - optim.decay_share:
+        if self.final or done < 1 - self.recipe.optim.decay_share:
             return
         self.final = True
-        if data.final_weights or data.final_sequence:
-            self.batches = self._batches(final=True, counters=self.batches.counters)
+        self.batches = self._batches(final=True, counters=self.batches.counters)
 
     def _batches(self, final: bool, counters: dict[str, int]) -> Batches:
         data = self.recipe.data
         return Batches(
             self.corpus,
-            (final and data.final_weights) or data.weights,
+            self._weights(final),
             (final and data.final_sequence) or data.sequence,
             self.recipe.run.seed,
             counters,
             data.wish_weight,
         )
+
+    def _weights(self, final: bool) -> Mapping[str, float]:
+        """The recipe's, where it says some; else the corpus's own."""
+        data = self.recipe.data
+        if final:
+            return data.final_weights or data.weights or self.corpus.final_weights
+        return data.weights or self.corpus.weights
 
     def _standing(self, done: float, rate: float) -> Standing:
         return Standing(

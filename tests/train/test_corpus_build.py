@@ -156,6 +156,15 @@ def test_what_must_have_a_header_is_never_bare(root: Path, tmp_path: Path) -> No
     assert any(not StoryPrompt.parse(text).summary for text in documents(out, "notes"))
 
 
+def test_the_best_texts_come_last(root: Path, tmp_path: Path) -> None:
+    recipe = root / "last.toml"
+    recipe.write_text(RECIPE + "final_weight = 0\n")
+    build(*load_recipe(recipe), tmp_path / "out", report=lambda line: None)
+    sources = json.loads((tmp_path / "out" / "corpus.json").read_text())["sources"]
+    shares = {s["name"]: (s["weight"], s["final_weight"]) for s in sources}
+    assert shares == {"originals": (2.0, 2.0), "notes": (1.0, 0.0)}
+
+
 def test_the_same_recipe_gives_the_same_bytes(root: Path, corpus: Path, tmp_path: Path) -> None:
     build(*load_recipe(root / "recipe.toml"), tmp_path / "again", report=lambda line: None)
     assert digests(tmp_path / "again") == digests(corpus)
@@ -222,6 +231,7 @@ def _toml(text: str) -> dict[str, Any]:
         ({"source": [{"name": "a", "files": ["b"], "weight": "big"}]}, "no float", ""),
         ({"source": [{"name": "a", "files": ["b"], "weight": -1}]}, "negative", ""),
         ({"source": [{"name": "a", "files": ["b"], "weight": 0}]}, "weight 0", ""),
+        ({"source": [{"name": "a", "files": ["b"], "final_weight": 0}]}, "weight 0", ""),
         ({"source": [{"name": "a", "files": ["b"], "renderings": 0}]}, "renderings", ""),
         ({"source": [{"name": "a", "files": ["b"], "rename": 1}]}, "no bool", ""),
         ({"source": [{"name": "a", "files": ["b"], "features": ["morale"]}]}, "morale", "moral"),

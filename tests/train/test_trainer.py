@@ -312,6 +312,30 @@ def test_a_text_shorter_than_a_row_is_refused(corpus: Path) -> None:
     assert "originals" in caught.value.hint
 
 
+def test_a_mix_for_later_is_checked_before_the_run(corpus: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(corpus, data={"final_weights": {"original": 1.0}})
+    with pytest.raises(UsageError) as caught:
+        run.begin(recipe, tmp_path / "run")
+    assert "originals" in caught.value.hint
+
+
+def test_the_mix_changes_while_the_rate_decays(corpus: Path, tmp_path: Path) -> None:
+    opened = PreparedCorpus(corpus)
+    trainer = Trainer(recipe_for(corpus, steps=4, optim={"decay_share": 0.5}), tmp_path, opened)
+    opened.final_weights = {"originals": 3.0}
+    mixes = []
+    step = trainer._step
+
+    def note(share: float) -> tuple[float, float]:
+        mixes.append(dict(trainer._weights(trainer.final)))
+        return step(share)
+
+    trainer._step = note  # type: ignore[method-assign]
+    trainer.run()
+    assert mixes == [opened.weights] * 2 + [{"originals": 3.0}] * 2
+    assert opened.weights != {"originals": 3.0}
+
+
 def test_no_gpu_where_one_is_asked_for(corpus: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")

@@ -174,6 +174,7 @@ def _build_into(
             {
                 "name": source.name,
                 "weight": source.weight,
+                "final_weight": source.last_weight,
                 "licence": source.licence,
                 "files": [path.name for path in files[source.name]],
                 "read": tally.read,

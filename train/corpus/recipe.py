@@ -37,6 +37,7 @@ class Source:
     name: str
     files: tuple[str, ...]
     weight: float = 1.0  # share of the training tokens, relative to the other sources
+    final_weight: float | None = None  # the same while the learning rate decays; else `weight`
     renderings: int = 1  # how often each story is rendered, each time with another header
     rename: bool = False  # may characters be renamed, consistently, in renderings after the first?
     licence: str = ""
@@ -56,8 +57,8 @@ class Source:
             )
         if not self.files:
             raise UsageError(f"source {self.name!r} names no files", hint='files = ["a.jsonl.xz"]')
-        if self.weight < 0:
-            raise UsageError(f"source {self.name!r}: weight {self.weight} is negative")
+        if self.weight < 0 or (self.final_weight or 0) < 0:
+            raise UsageError(f"source {self.name!r}: a weight is negative")
         if not 1 <= self.renderings <= 100:
             raise UsageError(f"source {self.name!r}: renderings must be 1 to 100")
         if not 1 <= self.min_words <= self.max_words:
@@ -71,6 +72,10 @@ class Source:
         for line in self.always:
             if line not in HEADER_LINES:
                 raise UsageError(f"unknown header line {line!r}", hint=nearest(line, HEADER_LINES))
+
+    @property
+    def last_weight(self) -> float:
+        return self.weight if self.final_weight is None else self.final_weight
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,9 @@ class CorpusRecipe:
         for line in self.ood:
             if line not in HEADER_LINES:
                 raise UsageError(f"unknown header line {line!r}", hint=nearest(line, HEADER_LINES))
-        if not any(source.weight > 0 for source in self.source):
-            raise UsageError("every source has weight 0", hint="give one of them a weight")
+        for weights in ([s.weight for s in self.source], [s.last_weight for s in self.source]):
+            if not any(weights):
+                raise UsageError("every source has weight 0", hint="give one of them a weight")
 
 
 def load_recipe(name: str | Path) -> tuple[CorpusRecipe, Path]:
@@ -160,6 +166,7 @@ def _build(kind: type, table: Mapping[str, Any], where: str) -> Any:
             value = [value]
         if wanted.startswith("tuple") and isinstance(value, list):
             value = tuple(value)
+        wanted = wanted.removesuffix(" | None")
         if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         good = {
