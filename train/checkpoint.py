@@ -8,9 +8,10 @@ A checkpoint is written beside and renamed, so that there is never half of one. 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinytales.bundle import END_OF_TEXT, TOKENIZER
-from tinytales.errors import TinytalesError
+from tinytales.errors import TinytalesError, UsageError
 from tinytales.train.model import Llama, ModelShape
 
 WEIGHTS = "model.safetensors"
@@ -111,6 +112,51 @@ def load_model(folder: Path) -> Llama:
             f"{folder / WEIGHTS} does not fit config.json: {str(error).splitlines()[-1].strip()}"
         ) from error
     return model
+
+
+def average_checkpoints(
+    checkpoints: Sequence[Path], out: Path, shares: Sequence[float] = ()
+) -> Path:
+    """Write the mean of the weights of `checkpoints` (by `shares`, if they are not alike) to `out`.
+
+    Runs that went on from one and the same model lie in one valley, and their mean lies deeper in
+    it than any of them (Wortsman et al. 2022, model soups).
+
+    Raises:
+        UsageError: fewer than two, other shapes or vocabularies, or an `out` that exists.
+    """
+    if len(checkpoints) < 2 or len(shares or checkpoints) != len(checkpoints):
+        raise UsageError(
+            f"{len(checkpoints)} checkpoints and {len(shares)} shares",
+            hint="give two checkpoints or more, and no share or one for each",
+        )
+    if out.exists():
+        raise UsageError(f"{out} exists", hint="choose another --out")
+    models = [load_model(folder) for folder in checkpoints]
+    first = models[0]
+    vocabulary = (checkpoints[0] / TOKENIZER).read_bytes()
+    for model, folder in zip(models, checkpoints, strict=True):
+        alike = dataclasses.replace(model.shape, dropout=first.shape.dropout) == first.shape
+        if not alike or (folder / TOKENIZER).read_bytes() != vocabulary:
+            raise UsageError(
+                f"{folder} has another shape or vocabulary than {checkpoints[0]}",
+                hint="average runs that began with the same model",
+            )
+    total = sum(shares) if shares else len(models)
+    parts = [share / total for share in shares or [1.0] * len(models)]
+    states = [model.state_dict() for model in models]
+    mean = {
+        name: sum(part * state[name] for part, state in zip(parts, states, strict=True))
+        for name in states[0]
+    }
+    first.load_state_dict(mean)
+    recipe = checkpoints[0] / "recipe.toml"
+    return save_checkpoint(
+        out,
+        first,
+        checkpoints[0] / TOKENIZER,
+        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+    )
 
 
 def read_shape(folder: Path) -> ModelShape:

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer  # noqa: E402
 
 from tinytales.errors import TinytalesError, UsageError  # noqa: E402
 from tinytales.train import run  # noqa: E402
+from tinytales.train.checkpoint import average_checkpoints  # noqa: E402
 from tinytales.train.data import Batches, PreparedCorpus, target_weights  # noqa: E402
 from tinytales.train.fixture import build_tiny, tiny_recipe  # noqa: E402
 from tinytales.train.recipe import Recipe, from_table  # noqa: E402
@@ -368,3 +369,23 @@ def test_a_corpus_of_another_vocabulary_is_refused(corpus: Path, tmp_path: Path)
     assert "--tokenizer" in caught.value.hint
     with pytest.raises(TinytalesError):
         run.begin(recipe_for(corpus, steps=1), tmp_path / "third", tmp_path / "nowhere")
+
+
+def test_checkpoints_are_averaged(corpus: Path, tmp_path: Path) -> None:
+    first, _ = run.begin(recipe_for(corpus, steps=1), tmp_path / "first")
+    more = [
+        run.begin(recipe_for(corpus, steps=1, run={"seed": seed}), tmp_path / str(seed), first)[0]
+        for seed in (1, 2)
+    ]
+    mean = weights(average_checkpoints(more, tmp_path / "mean", (3, 1)))
+    one, two = weights(more[0]), weights(more[1])
+    for name in mean:
+        torch.testing.assert_close(mean[name], 0.75 * one[name] + 0.25 * two[name])
+    with pytest.raises(UsageError, match="exists"):
+        average_checkpoints(more, tmp_path / "mean")
+    other, _ = run.begin(recipe_for(corpus, steps=1, model={"layers": 1}), tmp_path / "other")
+    with pytest.raises(UsageError, match="another shape"):
+        average_checkpoints([first, other], tmp_path / "no")
+    with pytest.raises(UsageError, match="1 checkpoints"):
+        average_checkpoints([first], tmp_path / "no")
+    assert not (tmp_path / "no").exists()

@@ -5,6 +5,7 @@ tinytales train --recipe storyteller --set data.corpus=prepared --out runs/mine
 tinytales train --resume runs/mine
 tinytales train --recipe finetune --from assets/checkpoint --set data.corpus=prepared
 tinytales train plot runs/mine runs/other --out curves.png
+tinytales train average runs/mine/final runs/other/final --out runs/mean
 """
 
 from __future__ import annotations
@@ -89,3 +90,20 @@ def plot(
 
     print(table(draw(runs, out)))
     print(out, file=sys.stderr)
+
+
+@app.command()
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoints of one shape.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("runs/average"),
+    share: Annotated[
+        list[float] | None, typer.Option(help="What each counts, in order; else all alike.")
+    ] = None,
+) -> None:
+    """Average the weights of runs that went on from one model: better than any of them."""
+    from tinytales.errors import require
+
+    require("torch", "train")
+    from tinytales.train.checkpoint import average_checkpoints
+
+    print(average_checkpoints(checkpoints, out, share or ()))
