@@ -79,7 +79,7 @@ whether the wishes were met. Nothing is sent before you agree.
             with VerticalScroll(id="terms"):
                 yield Static("", id="consent", markup=False)
             with Horizontal(classes="buttons"):
-                yield Button("Agree", id="agree", variant="primary", compact=True)
+                yield Button("Agree", id="agree", variant="primary", compact=True, disabled=True)
                 yield Button("For later", id="later", compact=True)
                 yield Button("No", id="no", compact=True)
 
