@@ -147,6 +147,8 @@ def test_texts_are_read_in_every_wrapping(tmp_path: Path) -> None:
 def test_invented_words() -> None:
     known = measure.dictionary(["The fox didn't run."])
     assert measure.invented_words(["THE fox flumped, didn't he?"], known) == (2, 5)
+    twice = ["The fox flumped. The fox flumped.", "fox flumped"]
+    assert measure.invented_words(twice, known) == (2, 5)
 
 
 @pytest.mark.parametrize("bits", [8, 4])
