@@ -151,6 +151,7 @@ def test_a_key_of_the_keyring_is_used_and_stays_there(judge: JudgeServer, home: 
         "    def set_password(self, *a): raise OSError\n"
         "    def delete_password(self, *a): raise OSError\n"
     )
+    pytest.importorskip("keyring")
     vault = {"PYTHONPATH": str(backend), "PYTHON_KEYRING_BACKEND": "vault.Vault"}
     asks = ["--base-url", judge.url, "--yes", "--rpm", "0"]
     left, output = run(home, "grade", "stories.jsonl", *asks, key="", **vault)

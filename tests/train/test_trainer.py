@@ -124,8 +124,9 @@ def test_two_processes_agree_on_the_time(corpus: Path, tmp_path: Path) -> None:
     recipe = recipe_for(corpus, steps=6).to_toml().replace("steps = 6", "steps = 0")
     toml.write_text(recipe.replace("minutes = 0.0\n", "minutes = 0.05\n", 1))
     in_two_processes(toml, tmp_path / "two")
-    last = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()[-1]
-    assert json.loads(last)["minutes"] >= 0.05
+    state = list_checkpoints(tmp_path / "two")[-1] / "training_state.json"
+    assert json.loads(state.read_text())["worked"] >= 0.05 * 60
+    assert (tmp_path / "two" / "final" / "model.safetensors").is_file()
 
 
 def test_two_processes_learn_what_one_learns(corpus: Path, tmp_path: Path) -> None:
