@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 
 from tinytales.lexicon import IRREGULAR, WORD, told
 
-#: Nats added in the first sentence, added with every further one, and at most.
-FIRST_RAISE, RAISE_PER_SENTENCE, MOST_RAISE = 2.0, 0.8, 8.0
+#: Nats added in the first sentence, added with every further one, and at most. A model that was
+#: trained to obey needs none at first: pushed, it crams the words into its first sentences.
+FIRST_RAISE, RAISE_PER_SENTENCE, MOST_RAISE = 0.0, 0.4, 6.0
 #: Nats added to the next token of a word that is already half spelled.
 SPELL_ON = 8.0
 #: Once the story wants to end, it is held for so many sentences, and so many for each missing word.
