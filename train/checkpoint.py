@@ -130,6 +130,8 @@ def average_checkpoints(
             f"{len(checkpoints)} checkpoints and {len(shares)} shares",
             hint="give two checkpoints or more, and no share or one for each",
         )
+    if shares and (min(shares) < 0 or not sum(shares)):
+        raise UsageError(f"shares of {list(shares)}", hint="give shares of 0 and more, not all 0")
     if out.exists():
         raise UsageError(f"{out} exists", hint="choose another --out")
     models = [load_model(folder) for folder in checkpoints]

@@ -120,7 +120,7 @@ def target_weights(
 
     A header (from the end-of-text token to the line `Story:`) is a wish, not a story: it is read,
     and counts 0. Where a word that it asks for is told for the first time, that counts `wish`
-    times: such tokens are one in fifty, and learning to obey is learning to foretell them.
+    times: such tokens are one in seventy, and learning to obey is learning to foretell them.
     """
     weights = np.ones(len(targets), np.float32)
     bounds = [-1, *np.flatnonzero(targets == 0).tolist(), len(targets)]

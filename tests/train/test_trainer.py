@@ -387,6 +387,8 @@ def test_checkpoints_are_averaged(corpus: Path, tmp_path: Path) -> None:
     other, _ = run.begin(recipe_for(corpus, steps=1, model={"layers": 1}), tmp_path / "other")
     with pytest.raises(UsageError, match="another shape"):
         average_checkpoints([first, other], tmp_path / "no")
+    with pytest.raises(UsageError, match="shares of"):
+        average_checkpoints(more, tmp_path / "no", (0, 0))
     with pytest.raises(UsageError, match="1 checkpoints"):
         average_checkpoints([first], tmp_path / "no")
     assert not (tmp_path / "no").exists()

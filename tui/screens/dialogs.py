@@ -19,24 +19,28 @@ from tinytales.tui.widgets.chips import Chips
 ESC = Binding("escape", "dismiss", "Close", show=False)
 
 
-class HelpDialog(Dialog[None]):
-    """What one may do here: F1 for whatever has the focus."""
+class ReadingDialog(Dialog[None]):
+    """Something to read and close; `matter` says what."""
 
     BINDINGS: ClassVar[list[Any]] = [
         ESC,
         Binding("f1,q,enter", "dismiss", "Close", show=False),
     ]
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide"):
+            yield from self.headline()
             with VerticalScroll(id="help"):
-                yield Markdown(self._text)
+                yield from self.matter()
             with Horizontal(classes="buttons"):
                 yield Button("Close  Esc", id="close", compact=True)
+
+    def headline(self) -> ComposeResult:
+        """What stays in place above it."""
+        yield from ()
+
+    def matter(self) -> ComposeResult:
+        raise NotImplementedError
 
     def on_mount(self) -> None:
         self.query_one("#help").focus()
@@ -44,6 +48,17 @@ class HelpDialog(Dialog[None]):
     @on(Button.Pressed)
     def _close(self) -> None:
         self.dismiss()
+
+
+class HelpDialog(ReadingDialog):
+    """What one may do here: F1 for whatever has the focus."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def matter(self) -> ComposeResult:
+        yield Markdown(self._text)
 
 
 class RenameDialog(Dialog["str | None"]):

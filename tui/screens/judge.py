@@ -19,7 +19,7 @@ from textual.widgets import Button, Input, Label, Static
 from tinytales.errors import TinytalesError, UsageError
 from tinytales.story import Story
 from tinytales.tui.judging import Row
-from tinytales.tui.screens.dialogs import ESC
+from tinytales.tui.screens.dialogs import ESC, ReadingDialog
 from tinytales.tui.screens.place import Dialog
 from tinytales.tui.shelf import sentence
 from tinytales.tui.widgets.chips import Chip, Chips
@@ -168,41 +168,27 @@ whether the wishes were met. Nothing is sent before you agree.
         self.dismiss(None)
 
 
-class SaidDialog(Dialog[None]):
+class SaidDialog(ReadingDialog):
     """All that was counted about a story, and all that judges said of it."""
-
-    BINDINGS: ClassVar[list[Any]] = [
-        ESC,
-        Binding("q,enter", "dismiss", "Close", show=False),
-    ]
 
     def __init__(self, row: Row) -> None:
         super().__init__()
         self._row = row
 
-    def compose(self) -> ComposeResult:
+    def headline(self) -> ComposeResult:
+        yield Label(self._row.title, markup=False)
+
+    def matter(self) -> ComposeResult:
         row = self._row
-        with Vertical(classes="dialog wide"):
-            yield Label(row.title, markup=False)
-            with VerticalScroll(id="help"):
-                for score in reversed(row.scores):
-                    yield Static(who(score), classes="why", markup=False)
-                    yield Static(grades(score), classes="grades", markup=False)
-                    if score.assessment:
-                        yield Static(score.assessment.strip(), classes="words", markup=False)
-                if not row.scores:
-                    yield Static("No judge has been asked about this story.", classes="words")
-                yield Static("Counted here, without a judge", classes="why")
-                yield Static(counted(row), markup=False)
-            with Horizontal(classes="buttons"):
-                yield Button("Close  Esc", id="close", compact=True)
-
-    def on_mount(self) -> None:
-        self.query_one("#help").focus()
-
-    @on(Button.Pressed)
-    def _close(self) -> None:
-        self.dismiss()
+        for score in reversed(row.scores):
+            yield Static(who(score), classes="why", markup=False)
+            yield Static(grades(score), classes="grades", markup=False)
+            if score.assessment:
+                yield Static(score.assessment.strip(), classes="words", markup=False)
+        if not row.scores:
+            yield Static("No judge has been asked about this story.", classes="words")
+        yield Static("Counted here, without a judge", classes="why")
+        yield Static(counted(row), markup=False)
 
 
 class MarksDialog(Dialog["dict[str, float] | None"]):
