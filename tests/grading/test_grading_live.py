@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from collections import Counter
@@ -29,6 +30,8 @@ def test_every_fault_ends_in_a_grade_or_a_reason(
     tmp_path: Path, tales: Tales, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "backoff", lambda tries, dice: 0.01)
+    # The fence's code is in every question, and a question's own words decide which fault it meets.
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "0" * 2 * size)
     shares = {**dict.fromkeys(FAULTS, 0.05), "drip": 0.03, "timeout": 0.03}
     with (
         JudgeServer(shares, seed=3, retry_after="0.02") as server,
@@ -40,7 +43,7 @@ def test_every_fault_ends_in_a_grade_or_a_reason(
     assert all(score.scored or score.reason for score in scores)
     assert sum(score.scored for score in scores) >= 32
     assert all(score.mean is None for score in scores if not score.scored)
-    assert {entry.fault for entry in ledger} >= {"500", "cut", "half"}
+    assert {entry.fault for entry in ledger} >= set(FAULTS)
     whole = Counter(e.key for e in ledger if e.paid and e.fault not in ("unreadable",))
     late = sum(e.sent - e.came > 1 for e in ledger if e.paid)  # a busy machine, not a fault
     assert sum(n - 1 for n in whole.values()) <= late

@@ -57,6 +57,8 @@ class TopBar(Horizontal):
     def __init__(self, here: str = "") -> None:
         super().__init__()
         self._here = here
+        # Made here, since the voice may wake before the bar is composed, or while it is removed.
+        self._voice = Static("", classes="voice")
 
     def compose(self) -> ComposeResult:
         yield Static("✦ tinytales", classes="house")
@@ -64,11 +66,11 @@ class TopBar(Horizontal):
             place = Place(name)
             place.set_class(name == self._here, "-here")
             yield place
-        yield Static("", classes="voice")
+        yield self._voice
 
     def say(self, what: str) -> None:
         """What stands at the right: the voice, or what it is doing."""
-        self.query_one(".voice", Static).update(what)
+        self._voice.update(what)
 
 
 class KeyBar(Widget):
