@@ -17,7 +17,7 @@ from tinytales.pieces import Pieces, TextStream
 from tinytales.sampling import Sampler, Sampling
 from tinytales.sentences import ends_sentence, whole_sentences
 from tinytales.story import Finish, Story, new_id, now
-from tinytales.wordhelp import WordHelp
+from tinytales.wordhelp import WordHelp, stammers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 CLOSING_TOKENS = 40
 #: A sentence longer than this never ends; it is told again, like an unkind one.
 LONGEST_SENTENCE = 120
-#: How often a sentence is told again for an invented word; after that it may stand.
-SPELLING_TRIES = 3
+#: How often a sentence is told again for a slip of the tongue; after that it may stand.
+SLIP_TRIES = 3
 #: How often one sentence is told again before the story stops there.
 MOST_TRIES = 12
 
@@ -132,7 +132,7 @@ class Draft:
             bias[self._end] = -np.inf  # not an empty story
         if self._help.missing:
             bias |= self._help.bias(self._pending_text, self._word_begun())
-            if self._help.holds_end(wants_end):
+            if self._help.holds_end(wants_end, self._pending_text):
                 bias[self._end] = -np.inf
         return bias
 
@@ -158,7 +158,7 @@ class Draft:
         """Check and release the pending sentence. True if the telling stops or steps back here."""
         told = self.text + self._pending_text
         open_at = len(whole_sentences(self.text))
-        if self._safety.check(told[open_at:]) is not None or self._invented():
+        if self._safety.check(told[open_at:]) is not None or self._slips():
             self._take_back()
             return True
         if not self.text:
@@ -184,12 +184,14 @@ class Draft:
             if self._names is not None:
                 self._names.told(told)
 
-    def _invented(self) -> bool:
-        """Does the pending sentence hold a word that does not exist, and nobody asked for?"""
-        if not self.sampling.word_help or len(self._refused) >= SPELLING_TRIES:
+    def _slips(self) -> bool:
+        """Does the pending sentence invent a word, or stammer one that was asked for?"""
+        if not self.sampling.word_help or len(self._refused) >= SLIP_TRIES:
             return False
         asked = (*self.prompt.words, *WORD.findall(f"{self.prompt.summary} {self.text}"))
-        return bool(invented_words(self._pending_text, asked))
+        return stammers(self.prompt.words, self._pending_text) or bool(
+            invented_words(self._pending_text, asked)
+        )
 
     def _take_back(self) -> None:
         """The pending sentence is not told; another is tried, or the story stops before it."""

@@ -40,8 +40,8 @@ class Sampling:
         repetition_penalty: divides the logits of tokens told lately; 1 is off (Keskar et al. 2019).
         loop_guard: no run of twelve tokens is told a third time.
         max_words: end with the first whole sentence after so many words; 0 leaves it to the model.
-        word_help: gently raise asked-for words that are not told yet, and tell a sentence with a
-            word that does not exist again.
+        word_help: gently raise asked-for words that are not told yet, and tell a sentence again
+            that invents a word or stammers one that was asked for.
         name_help: lower names that nobody was introduced by, so that heroes keep theirs.
         seed: same seed, same story; None draws one.
 

@@ -47,6 +47,14 @@ def missing_words(words: Sequence[str], text: str) -> list[str]:
     return [word for word in words if not told(word, told_words)]
 
 
+def stammers(words: Sequence[str], text: str) -> bool:
+    """Is one of `words` told twice in a row? A model that was trained to obey overdoes it."""
+    return any(
+        re.search(rf"\b{re.escape(word)}\s+{re.escape(word)}\b", text, re.IGNORECASE)
+        for word in words
+    )
+
+
 class WordHelp:
     """The raises for one story. `told` is called with each sentence, `bias` before each token."""
 
@@ -63,14 +71,15 @@ class WordHelp:
         self.missing = missing_words(self.missing, text)
         self.sentences += 1
 
-    def holds_end(self, wants_end: bool) -> bool:
+    def holds_end(self, wants_end: bool, pending: str) -> bool:
         """Is the end held back? `wants_end`: the end is what the model would say next."""
-        if not self.missing:
+        missing = missing_words(self.missing, pending)
+        if not missing:
             return False
         if wants_end and self._wanted_end_at is None:
             self._wanted_end_at = self.sentences
         since = self.sentences - self._wanted_end_at if self._wanted_end_at is not None else 0
-        return since < WAIT + WAIT_PER_WORD * len(self.missing)
+        return since < WAIT + WAIT_PER_WORD * len(missing)
 
     def bias(self, pending: str, word_tokens: Sequence[int]) -> dict[int, float]:
         """Token -> nats to add. `word_tokens` spell the last word, `pending` is untold text."""

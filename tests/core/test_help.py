@@ -72,7 +72,8 @@ def test_a_missing_word_is_raised_more_with_every_sentence_and_spelled_on() -> N
 
 def test_the_end_is_held_for_a_while_and_not_for_ever() -> None:
     words = WordHelp(["kite"], spell)
-    assert words.holds_end(wants_end=True)
+    assert words.holds_end(wants_end=True, pending="")
+    assert not words.holds_end(wants_end=True, pending=" He had a kite.")
     for _ in range(3):
         words.told("A boy ran.")
-    assert not words.holds_end(wants_end=True)
+    assert not words.holds_end(wants_end=True, pending="")

@@ -360,3 +360,18 @@ def test_a_sentence_with_an_invented_word_is_told_again_unless_it_was_asked_for(
     assert told_again.endswith("fox ran.")
     pure = Sampling(temperature=0, seed=1, word_help=False)
     assert teller(script, bundle).tell(sampling=pure).text == "fox ran lartern."
+
+
+def test_a_word_that_was_asked_for_is_not_stammered() -> None:
+    bundle = ScriptedBundle()
+    asked = StoryPrompt(words=("fox",))
+    start = 1 + len(bundle.encode(asked.render()))
+    odd, plain = recite(bundle, "fox fox ran .", start), recite(bundle, "a fox ran .", start)
+    first = bundle.id("fox")
+
+    def script(told: list[int]) -> int:
+        return odd(told) if len(told) == start or told[start] == first else plain(told)
+
+    assert teller(script, bundle).tell(asked, GREEDY).text == "a fox ran."
+    pure = Sampling(temperature=0, seed=1, word_help=False)
+    assert teller(script, bundle).tell(asked, pure).text == "fox fox ran."
