@@ -125,16 +125,14 @@ class Draft:
         )
 
     def _bias(self, wants_end: bool) -> dict[int, float]:
-        bias = dict(self._never)
-        if self._refused and not self._pending:
-            bias |= dict.fromkeys(self._refused, -np.inf)
+        bias = self._help.bias(self._pending_text, self._word_begun()) if self._help.missing else {}
+        if self._help.holds_end(wants_end, self._pending_text):
+            bias[self._end] = -np.inf
         if not self.kept and not self._pending and not self.text:
             bias[self._end] = -np.inf  # not an empty story
-        if self._help.missing:
-            bias |= self._help.bias(self._pending_text, self._word_begun())
-            if self._help.holds_end(wants_end, self._pending_text):
-                bias[self._end] = -np.inf
-        return bias
+        if not self._pending:
+            bias |= dict.fromkeys(self._refused, -np.inf)
+        return bias | self._never
 
     def _word_begun(self) -> list[int]:
         """The pending tokens from the last one that began a word."""
