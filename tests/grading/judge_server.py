@@ -1,6 +1,6 @@
 """A judge on this machine: a real HTTP server that speaks the protocol, and lies down at will.
 
-    python tests/grading/judge_server.py --port 8077 --faults 0.05      # for trying by hand
+    python tests/grading/judge_server.py --faults 0.05      # for trying by hand: prints its address
 
 Which question meets which fault is decided by the seed, the question and how often it was asked:
 the same seed gives the same trouble. Every request is written into `ledger`.
@@ -15,6 +15,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -360,7 +361,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=float, default=0.0, help="share of each fault")
     parser.add_argument("--delay", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--ledger", action="store_true", help="end with the standard input, and print the ledger"
+    )
     options = parser.parse_args()
-    with JudgeServer(dict.fromkeys(FAULTS, options.faults), delay=options.delay) as server:
+    shares = dict.fromkeys(FAULTS, options.faults)
+    with JudgeServer(shares, seed=options.seed, delay=options.delay) as server:
         print(server.url, flush=True)
-        threading.Event().wait()
+        if options.ledger:
+            sys.stdin.read()
+            print(json.dumps([[e.key, e.came, e.fault, e.sent] for e in server.ledger]))
+        else:
+            threading.Event().wait()

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import soak
@@ -18,6 +19,7 @@ from judge_server import FAULTS, JudgeServer
 from tinytales.errors import TinytalesError
 from tinytales.grading import Desk, live
 from tinytales.grading.cache import Cache, Reply
+from tinytales.grading.judge import Again
 from tinytales.grading.live import Pace
 from tinytales.grading.steps import Job, Request, next_step
 from tinytales.story import Story
@@ -35,7 +37,7 @@ def test_every_fault_ends_in_a_grade_or_a_reason(
     shares = {**dict.fromkeys(FAULTS, 0.05), "drip": 0.03, "timeout": 0.03}
     with (
         JudgeServer(shares, seed=3, retry_after="0.02") as server,
-        new_desk(server, tmp_path, deadline=3.0, workers=16) as desk,
+        new_desk(server, tmp_path, deadline=3.0, at_once=16) as desk,
     ):
         scores = desk.grade(desk.plan(tales(40), "gentle"))
         ledger = list(server.ledger)
@@ -86,7 +88,7 @@ def test_repeats_are_asked_anew(desk: Desk, server: JudgeServer, tales: Tales) -
 @pytest.mark.allow_loopback
 def test_a_stopped_run_goes_on(server: JudgeServer, tmp_path: Path, tales: Tales) -> None:
     stop = threading.Event()
-    with new_desk(server, tmp_path, workers=2) as desk:
+    with new_desk(server, tmp_path, at_once=2) as desk:
         plan = desk.plan(tales(20), "gentle")
         partial = desk.grade(plan, tell=lambda p, s: stop.set() if p.done == 5 else None, stop=stop)
     assert 5 <= len(partial) < 20
@@ -113,7 +115,7 @@ def test_the_cost_limit_ends_the_questions(
 
     from tinytales.grading.plan import Price
 
-    with new_desk(server, tmp_path, workers=1) as desk:
+    with new_desk(server, tmp_path, at_once=1) as desk:
         plan = replace(desk.plan(tales(10), "gentle"), price=Price(1000, 1000))  # $0.52 each
         scores = desk.grade(plan, most_cost=1.5)
     assert sum(s.scored for s in scores) == 3
@@ -140,7 +142,7 @@ def test_a_fatal_answer_waits_for_what_is_on_the_wire(
 ) -> None:
     """One question meets a wrong address; the replies that others paid for are kept."""
     server.delay = 0.4
-    with new_desk(server, tmp_path, workers=4) as desk:
+    with new_desk(server, tmp_path, at_once=4) as desk:
         plan = desk.plan(tales(4), "gentle")
         first = next_key(plan.jobs[0], desk)
 
@@ -169,33 +171,141 @@ def test_a_slow_pace_is_left_at_once(server: JudgeServer, tmp_path: Path, tales:
     assert time.monotonic() - started < 20
 
 
+class Line:
+    """A wire on which each question (or `only` one) meets all faults in turn, then a reply."""
+
+    def __init__(self, *faults: Again, only: str = "") -> None:
+        self.faults, self.only = faults, only
+        self.asked: list[str] = []
+
+    async def ask(self, request: Request) -> Reply:
+        await asyncio.sleep(0.01)
+        self.asked.append(request.key)
+        before = self.asked.count(request.key) - 1
+        if before < len(self.faults) and self.only in ("", request.key):
+            raise self.faults[before]
+        return Reply("no verdict")
+
+    async def close(self) -> None: ...
+
+
+def carry_out(
+    desk: Desk, line: Line, tales: list[Story], pace: Pace, at_once: int | None = None
+) -> live.Progress:
+    jobs, wire = list(desk.plan(tales, "gentle").jobs), cast(Any, line)
+    return asyncio.run(live.run(jobs, wire, desk.cache, pace, at_once=at_once))[1]
+
+
+@pytest.mark.allow_loopback
+def test_another_try_goes_before_new_stories(desk: Desk, tales: Tales) -> None:
+    line = Line(Again("500", wait=0.0))
+    carry_out(desk, line, tales(5), Pace(), at_once=1)
+    assert len(line.asked) == 20  # nobody gives a verdict: each story asks two questions
+    assert line.asked[::2] == line.asked[1::2]
+
+
+@pytest.mark.allow_loopback
+def test_as_many_are_under_way_as_the_rate_needs(
+    server: JudgeServer, tmp_path: Path, tales: Tales
+) -> None:
+    """100 a second that take a second each: nobody has to say that these are about a hundred."""
+    server.delay = 1.0
+    with new_desk(server, tmp_path, requests_per_minute=6000) as desk:
+        desk.grade(desk.plan(tales(60), "gentle"))
+        assert desk.progress is not None and desk.progress.most_under_way > 30
+    with new_desk(server, tmp_path, path=tmp_path / "b.sqlite") as desk:
+        server.delay = 0.0
+        desk.grade(desk.plan(tales(20), "gentle"))
+        assert desk.progress is not None and desk.progress.most_under_way == live.UNPACED
+
+
+@pytest.mark.allow_loopback
+def test_a_lone_fault_is_not_waited_out(
+    desk: Desk, tales: Tales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One story meets fault after fault while others are answered: the server is well."""
+    waited: list[int] = []
+
+    def backoff(tries: int, dice: object) -> float:
+        waited.append(tries)
+        return 0.02
+
+    monkeypatch.setattr(live, "backoff", backoff)
+    plan = desk.plan(tales(40), "gentle")
+    ill = next_key(plan.jobs[0], desk)
+
+    line = Line(*(Again("500"),) * 5, only=ill)
+    carry_out(desk, line, tales(40), Pace(), at_once=2)
+    assert line.asked.count(ill) == 6
+    assert waited == [1] * 5
+    waited.clear()
+    with Desk("other", desk.judge.address, path=desk.cache.path) as other:
+        carry_out(other, Line(*(Again("500"),) * 5), tales(3), Pace())  # nobody is answered
+    assert max(waited) == 5
+
+
+@pytest.mark.allow_loopback
+def test_a_judge_that_says_nothing_is_noticed(
+    server: JudgeServer, tmp_path: Path, tales: Tales
+) -> None:
+    """It takes the questions and never answers: not eight deadlines for each story."""
+    server.faults = {"timeout": 1.0}
+    with (
+        new_desk(server, tmp_path, deadline=0.5) as desk,
+        pytest.raises(TinytalesError, match=r"in time|within") as caught,
+    ):
+        desk.grade(desk.plan(tales(6), "gentle"))
+    assert "--deadline" in caught.value.hint and len(server.ledger) <= 8
+
+
+@pytest.mark.allow_loopback
+def test_a_judge_that_dies_is_noticed_but_a_short_break_is_not_its_death(
+    desk: Desk, tales: Tales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "backoff", lambda tries, dice: 0.02)
+    monkeypatch.setattr(live, "DEAD_SECONDS", 0.3)
+    gone = Again("the connection broke (ConnectError)", alive=False)
+    broken = carry_out(desk, Line(Again("500"), gone, gone), tales(20), Pace())
+    assert broken.done == 20
+    with Desk("other", desk.judge.address, path=desk.cache.path) as other:
+        monkeypatch.setattr(live, "MOST_TRIES", 1000)
+        with pytest.raises(TinytalesError, match="cannot be reached"):
+            carry_out(other, Line(Again("500"), *(gone,) * 999), tales(20), Pace())
+
+
 def next_key(job: Job, desk: Desk) -> str:
     step = next_step(job, desk.cache)
     assert isinstance(step, Request)
     return step.key
 
 
+def waits(pace: Pace, count: int, tokens: int, now: float) -> list[float]:
+    """How long each of `count` questions waits that all want to start now."""
+    found = []
+    for _ in range(count):
+        found.append(round(pace.wait(now), 3))
+        pace.start(tokens, now)
+    return found
+
+
 def test_the_pace_is_even_and_counts_tokens() -> None:
-    pace = Pace(requests=60)
-    assert [round(pace.slot(10, 0.0), 3) for _ in range(3)] == [0, 1, 2]
-    tokens = Pace(tokens=6000)
-    assert [round(tokens.slot(200, 5.0), 3) for _ in range(3)] == [0, 2, 4]
-    assert [Pace().slot(10, 0.0) for _ in range(3)] == [0, 0, 0]
+    assert waits(Pace(requests=60), 3, 10, 0.0) == [0, 1, 2]
+    assert waits(Pace(tokens=6000), 3, 200, 5.0) == [0, 2, 4]
+    assert waits(Pace(), 3, 10, 0.0) == [0, 0, 0]
 
 
 def test_a_busy_machine_catches_up_but_never_runs_ahead() -> None:
     pace = Pace(requests=600)
-    pace.slot(1, 100.0)
-    starts = [105.0 + pace.slot(1, 105.0) for _ in range(40)]
-    assert starts[-1] == pytest.approx(105.0 - live.CATCH_UP + 0.1 * 39)
+    pace.start(1, 100.0)
+    assert waits(pace, 40, 1, 105.0)[-1] == pytest.approx(0.1 * 39 - live.CATCH_UP)
 
 
 def test_one_refusal_for_speed_is_its_own_three_are_everybodys() -> None:
     pace = Pace()
-    pace.slot(1, 10.0)
+    pace.start(1, 10.0)
     for count, wait in ((1, 0.0), (2, 0.0), (3, 5.0)):
         pace.refused(5.0, 10.0)
-        assert pace.slot(1, 10.0) == wait, count
+        assert pace.wait(10.0) == wait, count
 
 
 def test_a_reply_is_on_the_disk_when_keep_returns(tmp_path: Path) -> None:

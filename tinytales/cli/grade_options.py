@@ -82,9 +82,13 @@ class Asking:
             help="Tokens a minute; 0 is no limit. Default: 200,000, no limit on this machine.",
         ),
     ] = None  # fmt: skip
-    workers: Annotated[
-        int, typer.Option(help="Questions on the wire at a time.", min=1, max=500)
-    ] = 16
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            help="Most questions under way. Default: what the rate needs; 4 where there is none.",
+            min=1, max=900, show_default=False,
+        ),
+    ] = None  # fmt: skip
     deadline: Annotated[float, typer.Option(help="Seconds for one question.", min=0.1)] = 120
     batch: Annotated[
         bool, typer.Option("--batch", help="By the Batch API: half the price, within a day.")
@@ -107,7 +111,7 @@ class Asking:
             temperature=self.temperature if self.temperature >= 0 else None,
             requests_per_minute=self.rpm,
             tokens_per_minute=self.tpm,
-            workers=self.workers,
+            at_once=self.at_once,
             deadline=self.deadline,
         )
 

@@ -50,7 +50,7 @@ class Desk:
         path: the file of grades; by default beside the saved stories.
         requests_per_minute, tokens_per_minute: the pace; 0 is no limit. Left out: 500 and 200,000,
             and no limit for a judge on this machine.
-        workers: questions on the wire at a time.
+        at_once: most questions under way; left out, as many as the pace needs (4 without a pace).
         deadline: seconds for one question.
 
     Raises:
@@ -67,7 +67,7 @@ class Desk:
         temperature: float | None = 0.0,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
-        workers: int = 16,
+        at_once: int | None = None,
         deadline: float = 120,
     ) -> None:
         from tinytales.grading.cache import Cache
@@ -86,7 +86,7 @@ class Desk:
 
         self.requests_per_minute = pace(requests_per_minute, 500)
         self.tokens_per_minute = pace(tokens_per_minute, 200_000)
-        self.workers = workers
+        self.at_once = at_once
         self.deadline = deadline
         self.progress: Progress | None = None  # of the last run
 
@@ -194,7 +194,7 @@ class Desk:
                 wire,
                 self.cache,
                 pace,
-                workers=self.workers,
+                at_once=self.at_once,
                 tell=tell,
                 stop=stop,
                 over=over,

@@ -36,12 +36,15 @@ OPENAI = "https://api.openai.com/v1"
 
 
 class Again(Exception):
-    """A fault that may pass. `wait`: seconds that the server asked for, or None."""
+    """A fault that may pass. `wait`: seconds that the server asked for, or None.
 
-    def __init__(self, why: str, wait: float | None = None, connected: bool = True) -> None:
+    `alive`: was it a sign of life of the judge, like an error that it sent?
+    """
+
+    def __init__(self, why: str, wait: float | None = None, alive: bool = True) -> None:
         super().__init__(why)
         self.wait = wait
-        self.connected = connected
+        self.alive = alive
 
 
 class Unanswerable(Exception):
@@ -132,7 +135,7 @@ class Wire:
                     raw = await self._send(request, body)
                     text = raw.http_response.text
             except TimeoutError:
-                fault = Again(f"no whole reply within {self._deadline:g} s")
+                fault = Again(f"no whole reply within {self._deadline:g} s", alive=False)
             except (
                 self._openai.BadRequestError,
                 self._openai.UnprocessableEntityError,
@@ -203,7 +206,7 @@ class Wire:
         openai, words = self._openai, said(error, self._secret)
         where = f"the judge {request.judge.id}"
         if isinstance(error, openai.APITimeoutError):
-            return Again("no reply in time")
+            return Again("no reply in time", alive=False)
         if isinstance(error, openai.APIStatusError):
             code = error.status_code
             if code in (401, 403):
@@ -230,9 +233,7 @@ class Wire:
             return Unanswerable(f"{code} {words}")
         if isinstance(error, openai.APIConnectionError):
             cause = type(error.__cause__).__name__ if error.__cause__ else "connection"
-            return Again(
-                f"the connection broke ({cause})", connected=cause not in ("ConnectError",)
-            )
+            return Again(f"the connection broke ({cause})", alive=cause != "ConnectError")
         return Again(f"{type(error).__name__}: {words}")
 
     async def close(self) -> None:

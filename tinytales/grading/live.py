@@ -1,10 +1,12 @@
 """Grading many stories at once, within a rate, through every fault.
 
-    scores = await run(jobs, wire, cache, Pace(requests=500, tokens=200_000), workers=16)
+    scores, progress = await run(jobs, wire, cache, Pace(requests=500, tokens=200_000))
 
-Workers take whatever is due: questions that wait for another try come first, then new stories. A
-reply is committed to the cache before anything else happens with it. One question is never asked
-twice at a time: equal stories share it.
+The pace starts questions; each is then on the wire for as long as it takes, and nothing waits for
+it. So as many are under way as rate × mean time of a question (Little's law), and nobody has to
+guess a number. Whenever one may start, a question that waits for another try goes before a new
+one. A reply is committed to the cache before anything else happens with it. Equal stories are one
+question.
 """
 
 from __future__ import annotations
@@ -14,21 +16,27 @@ import heapq
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tinytales.errors import TinytalesError
-from tinytales.grading.cache import Cache, Score
+from tinytales.grading.cache import Cache, Reply, Score, key_of
 from tinytales.grading.judge import Again, Unanswerable, Wire, backoff
 from tinytales.grading.plan import tokens_of
 from tinytales.grading.steps import Job, Request, next_step, unscored
 
 MOST_TRIES = 8
 CATCH_UP = 2.0
-#: So many questions in a row without any connection: the judge is not there any more …
-DEAD_AFTER = 12
-#: … or never was, in this run: then a person waits five seconds to hear it, not a minute.
+#: Questions under way, unless it is said: as many as the pace starts, but no more than a process
+#: may have connections on every system; without a pace, as many as small servers answer at a time.
+PACED, UNPACED = 200, 4
+#: So many questions in a row, and seconds, without a sign of life: the judge is gone …
+DEAD_AFTER, DEAD_SECONDS = 12, 10.0
+#: … or never was, in this run: then a person waits some seconds to hear it, not a minute.
 NEVER_THERE = 4
+#: Seconds between two looks whether somebody wants to stop.
+LOOK = 0.25
 
 
 class Pace:
@@ -46,11 +54,18 @@ class Pace:
         self._next: float | None = None
         self._refusals = 0
 
-    def slot(self, tokens: int, now: float) -> float:
-        """Take the next free moment; the seconds until then."""
-        start = now if self._next is None else max(self._next, now - CATCH_UP)
-        self._next = start + max(self._second_per_request, tokens * self._second_per_token)
-        return max(0.0, start - now)
+    @property
+    def limited(self) -> bool:
+        return bool(self._second_per_request or self._second_per_token)
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next question may start."""
+        return 0.0 if self._next is None else max(0.0, self._next - now)
+
+    def start(self, tokens: int, now: float) -> None:
+        """A question starts: it moves the next one away."""
+        moment = now if self._next is None else max(self._next, now - CATCH_UP)
+        self._next = moment + max(self._second_per_request, tokens * self._second_per_token)
 
     def answered(self) -> None:
         self._refusals = 0
@@ -70,7 +85,7 @@ class Progress:
     scored: int = 0
     sent: int = 0
     repeated: int = 0
-    from_cache: int = 0
+    most_under_way: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
     faults: dict[str, int] = field(default_factory=dict)
@@ -86,130 +101,166 @@ class Progress:
 
 @dataclass(order=True)
 class _Due:
+    """Equal jobs (by their numbers), and from when on they may go on."""
+
     at: float
-    number: int
-    job: Job = field(compare=False)
+    first: int
+    jobs: dict[int, Job] = field(compare=False)
     tries: int = field(default=0, compare=False)
-    asked: bool = field(default=False, compare=False)
 
 
 class _Run:
     def __init__(
         self,
+        jobs: list[Job],
         wire: Wire,
         cache: Cache,
         pace: Pace,
-        progress: Progress,
+        at_once: int,
         tell: Callable[[Progress, Score], None],
         stop: threading.Event,
         over: Callable[[Progress], bool],
     ) -> None:
-        self.wire, self.cache, self.pace = wire, cache, pace
-        self.progress, self.tell, self.stop, self.over = progress, tell, stop, over
+        self.wire, self.cache, self.pace, self.at_once = wire, cache, pace, at_once
+        self.tell, self.stop, self.over = tell, stop, over
+        self.progress = Progress(len(jobs))
         self.scores: dict[int, Score] = {}
-        self.later: list[_Due] = []
-        self.asking: dict[str, asyncio.Future[None]] = {}
-        self.unfinished = progress.total
-        self.unconnected = 0
-        self.connected = False
+        equal: dict[str, _Due] = {}
+        for number, job in enumerate(jobs):
+            equal.setdefault(key_of(*job.content), _Due(0.0, number, {})).jobs[number] = job
+        self.fresh = deque(equal.values())
+        self.again: list[_Due] = []  # a heap
+        self.under_way: set[asyncio.Task[None]] = set()
+        self.ended = asyncio.Event()  # a question did
+        self.faults_in_a_row = 0
+        self.silent = 0  # questions in a row without a sign of life
+        self.life: float | None = None  # when the last one was
+        self.failure: Exception | None = None
         self.dice = random.Random(7)
-        self.failed = False
 
-    @property
-    def ending(self) -> bool:
-        """Is no new question to be asked? Those on the wire are still waited for: they are paid."""
-        return self.failed or self.stop.is_set()
+    async def grade(self) -> None:
+        """Start whatever may start, until all have a score or no new question is to be asked."""
+        try:
+            while self.progress.done < self.progress.total:
+                if self.failure or self.stop.is_set():
+                    break
+                due = self.next_due()
+                if due is None:
+                    await self.rest()
+                else:
+                    self.go_on(due)
+                    await asyncio.sleep(0)  # many scores in a row must not hold up replies
+        finally:  # those on the wire are still waited for: they are paid
+            await asyncio.gather(*self.under_way, return_exceptions=True)
+        if self.failure:
+            raise self.failure
 
-    async def work(self, fresh: Iterator[_Due]) -> None:
-        """One worker: takes what is due until everything is finished."""
-        while self.unfinished and not self.ending:
-            now = time.monotonic()
-            ready = self.later and self.later[0].at <= now
-            due = heapq.heappop(self.later) if ready else next(fresh, None)
-            if due is None:
-                wait = self.later[0].at - now if self.later else 0.05
-                await asyncio.sleep(min(max(wait, 0.001), 0.1))
-                continue
-            try:
-                await self.grade(due)
-            except TinytalesError:
-                self.failed = True
-                raise
+    def next_due(self) -> _Due | None:
+        """Whose turn it is now, if a question may start now."""
+        now = time.monotonic()
+        if len(self.under_way) >= self.at_once or self.pace.wait(now):
+            return None
+        if self.again and self.again[0].at <= now:
+            return heapq.heappop(self.again)
+        return self.fresh.popleft() if self.fresh else None
 
-    async def grade(self, due: _Due) -> None:
-        """Take steps until the score is there, or put the job aside until it may be tried again."""
-        while True:
-            step = next_step(due.job, self.cache)
-            if isinstance(step, Score):
-                return self.finish(due, step)
-            if self.over(self.progress):
-                return self.finish(due, unscored(due.job, "the cost limit was reached"))
-            if self.ending:
-                return None
-            other = self.asking.get(step.key)
-            if other is not None:  # the same question is on the wire
-                await asyncio.wait([other])
-                continue
-            try:
-                await self.ask(due, step)
-            except Again as fault:
-                return self.put_aside(due, fault)
-            except Unanswerable as fault:
-                return self.finish(due, unscored(due.job, f"the judge cannot be asked: {fault}"))
+    async def rest(self) -> None:
+        """Until the pace allows a question, another try is due, or one on the wire has ended."""
+        now = time.monotonic()
+        wait = self.pace.wait(now)
+        if not wait:
+            wait = min([LOOK, *(due.at - now for due in self.again[:1] if due.at > now)])
+        self.ended.clear()
+        try:
+            await asyncio.wait_for(self.ended.wait(), min(wait, LOOK))
+        except TimeoutError:
+            return
+
+    def go_on(self, due: _Due) -> None:
+        """The next step of a job: its score, or a question put on the wire."""
+        step = next_step(due.jobs[due.first], self.cache)
+        if isinstance(step, Score):
+            return self.finish(due)
+        if self.over(self.progress):
+            return self.finish(due, "the cost limit was reached")
+        tokens = sum(tokens_of(message["content"]) for message in step.messages)
+        self.pace.start(tokens + step.rubric.answer_tokens, time.monotonic())
+        task = asyncio.create_task(self.ask(due, step))
+        self.under_way.add(task)
+        self.progress.sent += 1
+        self.progress.most_under_way = max(self.progress.most_under_way, len(self.under_way))
+        task.add_done_callback(self.under_way.discard)
+        return None
 
     async def ask(self, due: _Due, request: Request) -> None:
-        self.asking[request.key] = asyncio.get_running_loop().create_future()
         try:
-            tokens = sum(tokens_of(m["content"]) for m in request.messages)
-            tokens += request.rubric.answer_tokens
-            start = time.monotonic() + self.pace.slot(tokens, time.monotonic())
-            while (wait := start - time.monotonic()) > 0:
-                await asyncio.sleep(min(wait, 0.25))
-                if self.ending:
-                    return
-            self.progress.sent += 1
-            due.asked = True
             reply = await self.wire.ask(request)
             self.cache.keep(request.key, reply)
-            self.pace.answered()
-            self.unconnected, self.connected = 0, True
-            self.progress.prompt_tokens += reply.prompt_tokens
-            self.progress.answer_tokens += reply.answer_tokens
-            due.tries = 0
+            self.answered(due, reply)
+        except Again as fault:
+            self.put_aside(due, fault)
+        except Unanswerable as fault:
+            self.finish(due, f"the judge cannot be asked: {fault}")
+        except Exception as error:  # whatever it is, the others' replies are waited for first
+            self.failure = self.failure or error
         finally:
-            self.asking.pop(request.key).set_result(None)
+            self.ended.set()
+
+    def answered(self, due: _Due, reply: Reply) -> None:
+        self.pace.answered()
+        self.faults_in_a_row = self.silent = 0
+        self.life = time.monotonic()
+        self.progress.prompt_tokens += reply.prompt_tokens
+        self.progress.answer_tokens += reply.answer_tokens
+        if isinstance(next_step(due.jobs[due.first], self.cache), Score):
+            return self.finish(due)
+        due.at, due.tries = time.monotonic(), 0
+        return heapq.heappush(self.again, due)
 
     def put_aside(self, due: _Due, fault: Again) -> None:
+        now = time.monotonic()
         due.tries += 1
+        self.faults_in_a_row += 1
         why = str(fault)
         kind = why[:3] if why[:3].isdigit() else why.split(" (")[0]
         self.progress.faults[kind] = self.progress.faults.get(kind, 0) + 1
-        self.connected = self.connected or fault.connected
-        self.unconnected = 0 if fault.connected else self.unconnected + 1
-        if self.unconnected >= (DEAD_AFTER if self.connected else NEVER_THERE):
-            raise TinytalesError(
-                f"the judge {due.job.judge.id} cannot be reached",
-                hint="check the address and the connection; what was graded so far is kept",
+        if fault.alive:
+            self.silent, self.life = 0, now
+        elif self.is_dead(now):
+            self.failure = self.failure or TinytalesError(
+                f"the judge {due.jobs[due.first].judge.id} cannot be reached: {why}",
+                hint="check the address and the connection, or give it more time (--deadline) "
+                "and fewer questions (--at-once); what was graded so far is kept",
             )
         if due.tries >= MOST_TRIES:
-            return self.finish(due, unscored(due.job, f"gave up after {MOST_TRIES} tries: {why}"))
-        now = time.monotonic()
-        wait = backoff(due.tries, self.dice) if fault.wait is None else fault.wait
+            return self.finish(due, f"gave up after {MOST_TRIES} tries: {why}")
+        # While others are answered there is nothing for the server to recover from.
+        wait = fault.wait
+        if wait is None:
+            wait = backoff(min(due.tries, self.faults_in_a_row), self.dice)
         if why.startswith("429"):
             self.pace.refused(wait, now)
         self.progress.repeated += 1
         due.at = now + wait
-        heapq.heappush(self.later, due)
-        return None
+        return heapq.heappush(self.again, due)
 
-    def finish(self, due: _Due, score: Score) -> None:
-        self.cache.add_score(score)
-        self.scores[due.number] = score
-        self.unfinished -= 1
-        self.progress.done += 1
-        self.progress.scored += score.scored
-        self.progress.from_cache += not due.asked and score.attempts > 0
-        self.tell(self.progress, score)
+    def is_dead(self, now: float) -> bool:
+        """One more question without a sign of life: is that the end?"""
+        self.silent += 1
+        if self.life is None:
+            return self.silent >= NEVER_THERE
+        return self.silent >= DEAD_AFTER and now - self.life >= DEAD_SECONDS
+
+    def finish(self, due: _Due, reason: str = "") -> None:
+        """The scores that the replies give; with a reason, none could be had."""
+        for number, job in due.jobs.items():
+            score = unscored(job, reason) if reason else next_step(job, self.cache)
+            assert isinstance(score, Score)
+            self.cache.add_score(score)
+            self.scores[number] = score
+            self.progress.done += 1
+            self.progress.scored += score.scored
+            self.tell(self.progress, score)
 
 
 async def _sync(cache: Cache) -> None:
@@ -225,7 +276,7 @@ async def run(
     cache: Cache,
     pace: Pace,
     *,
-    workers: int = 16,
+    at_once: int | None = None,
     tell: Callable[[Progress, Score], None] = lambda progress, score: None,
     stop: threading.Event | None = None,
     over: Callable[[Progress], bool] = lambda progress: False,
@@ -233,6 +284,7 @@ async def run(
     """Grade all jobs; the scores in the order of the jobs (fewer if stopped).
 
     Args:
+        at_once: most questions under way; left out, what the pace needs.
         tell: called after every score.
         stop: set from any thread to end after the questions that are on the wire.
         over: no new question is asked once this is true (the cost limit).
@@ -240,21 +292,14 @@ async def run(
     Raises:
         TinytalesError: the judge cannot be asked at all. Scores so far are in the cache.
     """
-    progress = Progress(len(jobs))
-    state = _Run(wire, cache, pace, progress, tell, stop or threading.Event(), over)
-    fresh = iter([_Due(0.0, number, job) for number, job in enumerate(jobs)])
-    count = min(workers, len(jobs))
-    tasks = [asyncio.create_task(state.work(fresh)) for _ in range(count)]
+    at_once = at_once or (PACED if pace.limited else UNPACED)
+    state = _Run(jobs, wire, cache, pace, at_once, tell, stop or threading.Event(), over)
     disk = asyncio.create_task(_sync(cache))
     try:
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        await state.grade()
     finally:
-        for task in (*tasks, disk):
-            task.cancel()
-        await asyncio.gather(*tasks, disk, return_exceptions=True)
+        disk.cancel()
+        await asyncio.gather(disk, return_exceptions=True)
         cache.sync()
         await wire.close()
-    return [state.scores[number] for number in sorted(state.scores)], progress
+    return [state.scores[number] for number in sorted(state.scores)], state.progress
