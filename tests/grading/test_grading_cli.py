@@ -15,7 +15,7 @@ import pytest
 from judge_server import JudgeServer
 
 from tinytales.cli.main import run
-from tinytales.grading import Desk
+from tinytales.grading import Desk, rubric
 from tinytales.library import Library
 from tinytales.story import Story
 
@@ -176,6 +176,47 @@ def test_the_queue_waits_and_is_emptied(server: JudgeServer, file: str, capsys: 
     capsys.readouterr()
     with Desk() as desk:
         assert desk.waiting() == [] and len(desk.scores()) == 3
+
+
+OWN = """
+name = "kind"
+version = 3
+about = "Is it kind?"
+assessment = "Read this: {fenced} What do you think?"
+grades = "Grade it."
+[criteria]
+kindness = "are they kind to each other"
+"""
+
+
+@pytest.mark.allow_loopback
+def test_ones_own_rubric_from_its_folder(server: JudgeServer, file: str, capsys: Read) -> None:
+    own = rubric.folder()
+    own.mkdir(parents=True)
+    assert run(["grade", "rubrics"]) == 0
+    listed = capsys.readouterr()
+    assert listed.out.split()[0] == "paper" and str(own) in listed.err
+    (own / "kind.toml").write_text(OWN)
+    (own / "other.toml").write_text("name = ")
+    (own / "gentle.toml").write_text(OWN)
+    assert run(["grade", "rubrics"]) == 1
+    listed = capsys.readouterr()
+    assert "kind         Is it kind?" in listed.out and "other " not in listed.out
+    assert "other        faulty: the rubric" in listed.err and "gentle came along" in listed.err
+    assert run(["grade", "rubrics", "kind"]) == 0
+    assert capsys.readouterr().out == OWN
+    # Stories wait for it by its name, and are graded by it when they are
+    assert run(["grade", "later", file, "--rubric", str(own / "kind.toml")]) == 2
+    assert str(own) in capsys.readouterr().err
+    assert run(["grade", "later", file, "--rubric", "kind"]) == 0
+    assert run(["grade", "queue", "--base-url", server.url, "--yes", "--json"]) == 0
+    scores = [json.loads(line) for line in capsys.readouterr().out.splitlines()[3:]]
+    assert len(scores) == 3 and all(0 <= score["grades"]["kindness"] <= 10 for score in scores)
+    assert {score["rubric"] for score in scores} == {"kind@3"}
+    assert run(["grade", "later", file]) == 0
+    assert run(["grade", "later", file, "--rubric", "kind"]) == 0
+    assert run(["grade", "queue", "--base-url", server.url, "--yes"]) == 2
+    assert "kind and paper" in capsys.readouterr().err
 
 
 @pytest.mark.allow_loopback

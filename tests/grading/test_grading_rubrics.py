@@ -52,17 +52,63 @@ def test_ones_own_rubric(tmp_path: Path) -> None:
         (("kindness =", "code ="), "cannot be the name"),
         (("[criteria]", "[criteria"), "not TOML"),
         (("kindness = \"are they kind to each other\"", ""), "nothing is graded"),
+        (("kindness =", "Kindness ="), "'Kindness' cannot be"),  # a verdict's keys are small
+        (("kindness =", '"größe" ='), "cannot be"),
+        (("kindness =", "model_config ="), "cannot be"),
+        (("\"are they kind to each other\"", "7"), "criteria.kindness is 7, not text"),
+        (("version = 3", "version = 0"), "version is 0"),
+        (("version = 3", "version = 3\nanswer_tokens = 0"), "answer_tokens is 0"),
+        (("[criteria]\nkindness =", "criteria ="), "each other', not a table"),
+        (("\"kind\"", '"my kind@2"'), "the name is 'my kind@2'"),
+        (("[criteria]", "[choices.age]\noptions = ['a']\n[criteria]"), "no table of options"),
+        (("[criteria]", "[choices.age]\noptions = {A='1',a='2'}\n[criteria]"), "only in capitals"),
+        (("[crit", "[choices]\nkindness = {options={A='1',B='2'}}\n[crit"), "and a choice"),
+        (("[criteria]", "[criteria]\n" + "".join(f"c{n} = ''\n" for n in range(12))), "at most 12"),
     ],
 )  # fmt: skip
 def test_a_faulty_rubric_says_what_is_wrong(change: tuple[str, str], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError) as caught:
         rubric.parse(OWN.replace(*change), "kind.toml")
+    assert says in f"{caught.value.message} {caught.value.hint}"
+    assert "kind.toml" in caught.value.message
 
 
 def test_an_unknown_rubric() -> None:
     with pytest.raises(UsageError) as caught:
         rubric.load("papre")
-    assert "paper" in caught.value.hint
+    assert "paper" in caught.value.hint and str(rubric.folder()) in caught.value.hint
+
+
+def test_rubrics_in_the_folder_are_known_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rubric, "folder", lambda: tmp_path)
+    assert rubric.own() == []
+    (tmp_path / "kind.toml").write_text(OWN, encoding="utf-8-sig")
+    (tmp_path / "paper.toml").write_text(OWN)
+    (tmp_path / "other.toml").write_text(OWN)
+    (tmp_path / "broken.toml").write_bytes(b"\xff\xfe name")
+    (tmp_path / "huge.toml").write_text("#" * 200_000)
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "notes.txt").write_text("no rubric")
+    assert rubric.own() == ["broken", "folder", "huge", "kind", "other"]
+    assert rubric.load("kind") == rubric.load(tmp_path / "kind.toml")
+    assert rubric.load("paper").criteria.keys() >= {"grammar"}  # not to be replaced
+    for name, says in (
+        ("other", "the name in it is 'kind'"),
+        ("broken", "cannot be read"),
+        ("folder", "cannot be read: Is a directory"),
+        ("huge", "longer than 100,000 bytes"),
+    ):
+        with pytest.raises(UsageError, match=says) as caught:
+            rubric.load(name)
+        assert str(tmp_path / name) in caught.value.message
+    with pytest.raises(UsageError) as caught:
+        rubric.load("kind.toml")  # there is none here
+    assert "goes by its name" in caught.value.hint
+    (tmp_path / "mine.toml").write_text(rubric.source("gentle"))
+    with pytest.raises(UsageError, match="called 'gentle' already"):
+        rubric.load("mine")
 
 
 def test_a_story_cannot_leave_its_fence_or_fill_in_templates() -> None:

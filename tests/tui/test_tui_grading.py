@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from tinytales.grading import Desk
+from tinytales.grading import Desk, live, rubric
 from tinytales.library import FILE, Library
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
@@ -34,6 +34,12 @@ pytestmark = pytest.mark.allow_loopback
 def judge():
     with JudgeServer() as server:
         yield server
+
+
+@pytest.fixture
+def all_at_once(monkeypatch):
+    """The judge on this machine is asked about six stories at a time."""
+    monkeypatch.setattr(live, "UNPACED", 6)
 
 
 @pytest.fixture
@@ -158,6 +164,19 @@ async def test_stories_are_marked_counted_and_put_aside(corner, until):
             assert count or said(app, "#said").startswith(("No judge", "No story"))
 
 
+async def test_the_stories_are_one_tab_from_the_lists(corner, until):
+    app = corner(NOBODY)
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = await enter(app, pilot, until)
+        app.screen.query_one("#sheets Tabs").focus()
+        await pilot.press("tab")
+        await pilot.pause()
+        assert app.focused is choose_list(pane, "newest")
+        await pilot.press("tab")
+        await pilot.pause()
+        assert app.focused is pane.table
+
+
 async def test_favorites_are_graded_and_stay_graded_without_a_network(corner, judge, until):
     app = corner(judge.url)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -260,6 +279,7 @@ async def test_a_judge_that_cannot_be_reached_and_the_next_time(corner, judge, u
             assert desk.waiting() == []
 
 
+@pytest.mark.usefixtures("all_at_once")
 async def test_stopping_midway_keeps_what_was_answered(corner, judge, until):
     judge.delay = 1.2
     app = corner(judge.url)
@@ -285,6 +305,7 @@ async def test_stopping_midway_keeps_what_was_answered(corner, judge, until):
     assert len(judge.ledger) == 12 and paid_twice(judge) == 0
 
 
+@pytest.mark.usefixtures("all_at_once")
 async def test_quitting_midway_waits_for_paid_answers_and_goes_on_next_time(corner, judge, until):
     judge.delay = 1.2
     app = corner(judge.url)
@@ -410,6 +431,53 @@ async def test_own_grades_are_kept_for_agree(corner, until):
             await until(lambda: desk.cache.marks()[0][2] == {"safe": 9.0, "warm": 8.0})
 
 
+OWN = """
+name = "kind"
+version = 3
+about = "Is it kind?"
+assessment = "Read this: {fenced} What do you think?"
+grades = "Grade it."
+[criteria]
+kindness = "are they kind to each other"
+[choices.tone]
+about = "how it sounds"
+options = { A = "soft", B = "loud" }
+"""
+
+
+async def test_ones_own_rubric_stands_beside_the_others(corner, judge, until):
+    own = rubric.folder()
+    own.mkdir(parents=True)
+    (own / "kind.toml").write_text(OWN)
+    (own / "[b]roken.toml").write_text(OWN.replace("version", "versoin"))
+    app = corner(judge.url)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await enter(app, pilot, until)
+        await consent(app, pilot, until)
+        chips = {chip.key: chip for chip in app.screen.query(Chip)}
+        assert [chips[key].label for key in chips] == [
+            "gentle", "paper", "wishes", "?b?roken", "kind",
+        ]  # fmt: skip
+        chips["[b]roken"].focus()
+        await pilot.press("space")
+        await until(lambda: "unknown key 'versoin'" in said(app, "#consent"))
+        assert app.screen.query_one("#agree").disabled
+        chips["kind"].focus()
+        await pilot.press("space")
+        await until(lambda: "rubric kind@3" in said(app, "#consent"))
+        await agree(app, pilot, until)
+        assert "1 of 1 story has a grade" in await over(app, pilot, until)
+        await pilot.press("enter")
+        (grades,) = (str(part.content) for part in app.screen.query(".grades"))
+        assert grades.startswith("kindness") and grades.endswith(("(soft)", "(loud)"))
+        await pilot.press("escape", "o")
+        await until(lambda: app.screen.query("#mark-kindness"))
+        await pilot.press("escape")
+        (own / "kind.toml").unlink()  # what was said stays, only what A and B mean is gone
+        await pilot.press("enter")
+        assert str(app.screen.query_one(".grades").content).endswith(("A", "B"))
+
+
 async def test_grades_that_cannot_be_read_take_no_story_away(corner, until, tmp_path):
     with Desk() as desk:
         desk.cache._write("INSERT INTO scores (key, story, score) VALUES ('k', 'story5', '{')", ())
@@ -438,6 +506,10 @@ async def test_everything_fits(corner, judge, until, size):
                 assert region.right <= size[0] and region.bottom < size[1], part
                 assert region.right <= part.parent.region.right, part
 
+    own = rubric.folder()
+    own.mkdir(parents=True)
+    for number in range(9):
+        (own / f"kind{number}.toml").write_text(OWN.replace("kind", f"kind{number}"))
     app = corner(judge.url)
     async with app.run_test(size=size) as pilot:
         pane = await enter(app, pilot, until)

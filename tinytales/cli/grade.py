@@ -6,6 +6,7 @@ tinytales grade texts/ --offline                      # marks without a judge, f
 tinytales grade suite assets/storyteller runs/mine/bundle --report suite.html
 tinytales grade duel one.jsonl two.jsonl
 tinytales grade agree marks.csv
+tinytales grade rubrics                               # what a judge can be asked
 
 The options that they share stand in grade_options.py, what they do alike in grade_run.py.
 """
@@ -58,7 +59,14 @@ def stories(
         ),
     ],
     asking: Asking,
-    rubric: Rubric = "paper",
+    rubric: Annotated[
+        str,
+        typer.Option(
+            help="paper, instruct, gentle, or your own; see tinytales grade rubrics. Default: "
+            "paper; for queue, what the stories wait for.",
+            show_default=False,
+        ),
+    ] = "",
     report: ReportTo = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Marks without a judge: free, but not GPT-4.")
@@ -76,6 +84,7 @@ def stories(
         return
     from tinytales.grading import report as reporting
 
+    rubric = rubric or origin.awaited(sources)
     loaded = _single(rubric)
     done = judged(
         asking,
@@ -237,14 +246,54 @@ def later(
     rubric: Rubric = "paper",
 ) -> None:
     """Put stories aside for a day with a connection; `tinytales grade queue` grades them then."""
+    from tinytales.errors import UsageError
     from tinytales.grading import Desk
     from tinytales.grading import sources as origin
+    from tinytales.grading.rubric import folder
 
     with Desk() as desk:
         if sources:
+            if _single(rubric).name != rubric:
+                raise UsageError(
+                    f"stories wait for a rubric by its name, not for {rubric}",
+                    hint=f"put the file into {folder()}",
+                )
             desk.wait(origin.read(sources), rubric)
         for name, story in desk.waiting():
             print(f"{story.id}  {name:<9} {story.title}")
+
+
+@app.command()
+def rubrics(
+    name: Annotated[
+        str, typer.Argument(help="Print this one as TOML, to make your own from; none lists all.")
+    ] = "",
+) -> None:
+    """What a judge can be asked. Your own rubrics lie in a folder, and the app knows them too.
+
+    tinytales grade rubrics gentle > kind.toml makes a copy to change, its name and version too.
+    """
+    from tinytales.errors import TinytalesError, UsageError
+    from tinytales.grading.rubric import BUILT_IN, SINGLE, folder, load, own, source
+
+    if name:
+        print(source(name), end="")
+        return
+    faulty = 0
+    for path in (folder() / f"{each}.toml" for each in BUILT_IN):
+        if path.exists():
+            faulty += 1
+            say(f"{path.name:<12} faulty: {path.stem} came along; name it otherwise")
+    for each in (*SINGLE, *own()):
+        try:
+            rubric = load(each)
+            print(f"{each:<12} {rubric.about}")
+        except UsageError as error:
+            faulty += 1
+            say(f"{each:<12} faulty: {error.message}{error.hint and f' ({error.hint})'}")
+    say(f"your own go into {folder()}, each a TOML file called like its name")
+    if faulty:
+        raise TinytalesError(f"{faulty} of your rubrics cannot be used")
 
 
 def _single(rubric: str) -> LoadedRubric:

@@ -33,7 +33,9 @@ def _known_forms(paths: list[Path] | None) -> list[Path] | None:
     return paths
 
 
-Rubric = Annotated[str, typer.Option(help="paper, instruct, gentle, or a TOML file of your own.")]
+Rubric = Annotated[
+    str, typer.Option(help="paper, instruct, gentle, or your own; see tinytales grade rubrics.")
+]
 ReportTo = Annotated[
     list[Path] | None,
     typer.Option(

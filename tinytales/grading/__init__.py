@@ -113,7 +113,14 @@ class Desk:
         batch: bool = False,
         pairs: Sequence[tuple[Story, Story]] = (),
     ) -> Plan:
-        """What a grading would send and cost; `plan.says()` is the text to agree to."""
+        """What a grading would send and cost; `plan.says()` is the text to agree to.
+
+        Args:
+            rubric: one that came along or lies in the user's folder, by its name, or a path.
+
+        Raises:
+            UsageError: no such rubric, or a faulty one.
+        """
         from tinytales.grading import plan as planning
         from tinytales.grading.rubric import load
 

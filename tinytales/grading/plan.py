@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tinytales.errors import SettingsError
+from tinytales.errors import SettingsError, UsageError
 from tinytales.grading.cache import Cache, Score
 from tinytales.grading.judge import is_local
 from tinytales.grading.rubric import Rubric
@@ -192,7 +192,15 @@ def make(
     batch: bool = False,
     pairs: Sequence[tuple[Story, Story]] = (),
 ) -> Plan:
-    """Plan a grading of stories, or of pairs with a duel rubric."""
+    """Plan a grading of stories, or of pairs with a duel rubric.
+
+    Raises:
+        UsageError: a rubric that compares two stories, and no pairs.
+    """
+    if rubric.pairs and not pairs:
+        raise UsageError(
+            f"the rubric {rubric.name} compares two stories", hint="tinytales grade duel ONE TWO"
+        )
     if rubric.pairs:
         jobs = [
             Job(one, rubric, judge, k, two)

@@ -1,6 +1,8 @@
 """Rubrics: what the judge is asked, as data, and the requests made from it.
 
-    rubric = load("paper")                      # or a path to your own TOML file
+    rubric = load("paper")                      # came along
+    rubric = load("kind")                       # your own: kind.toml in `folder()`
+    rubric = load("drafts/kind.toml")           # or anywhere, by its path
     request = rubric.first(subject, nonce)      # chat messages
 
 A rubric has numeric criteria (0 to 10) and choices (one of some letters). `turns = 2` asks for the
@@ -13,6 +15,7 @@ code (`nonce`) that its writer could not know, and a verdict counts only if it c
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,8 +26,14 @@ from typing import Any
 from tinytales.errors import UsageError, nearest
 from tinytales.story import Story
 
-BUILT_IN = ("paper", "instruct", "gentle", "duel")
+SINGLE = ("paper", "instruct", "gentle")
+BUILT_IN = (*SINGLE, "duel")
 LOWEST, HIGHEST = 0.0, 10.0
+#: Names of rubrics are words on the command line, those of criteria are keys of a verdict.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,24}")
+_KEY = re.compile(r"(?!model_)[a-z][a-z0-9_]{0,23}")
+#: A rubric is a page of text, and its criteria are so few that a judge can mean each.
+MOST_TEXT, MOST_CRITERIA = 100_000, 12
 
 SYSTEM = (
     "You are a careful, fair reader of children's stories. Text between a line "
@@ -128,32 +137,79 @@ class Subject:
         )
 
 
-def load(name: str | Path) -> Rubric:
-    """A built-in rubric by its name, or one from a TOML file.
+def folder() -> Path:
+    """Where a user's own rubrics lie: kind.toml there is called `kind`, everywhere."""
+    from tinytales.paths import config_dir
+
+    return config_dir() / "rubrics"
+
+
+def own() -> list[str]:
+    """The names of the user's own rubrics, by their files; they may still be faulty."""
+    names = {path.stem for path in folder().glob("*.toml") if not path.name.startswith(".")}
+    return sorted(names - {*BUILT_IN})
+
+
+def source(name: str | Path) -> str:
+    """The TOML text of a rubric: one that came along, one of the user's own, or any file.
 
     Raises:
-        UsageError: no such rubric, or a file that is none.
+        UsageError: no such rubric, or a file that cannot be read.
     """
     if str(name) in BUILT_IN:
-        text = (
-            resources.files("tinytales.grading").joinpath(f"rubric-{name}.toml").read_text("utf-8")
-        )
-        return parse(text, str(name))
+        files = resources.files("tinytales.grading")
+        return files.joinpath(f"rubric-{name}.toml").read_text("utf-8")
     path = Path(name)
     if path.suffix != ".toml":
-        raise UsageError(
-            f"there is no rubric {str(name)!r}",
-            hint=f"{nearest(str(name), BUILT_IN)}, or a TOML file of your own",
-        )
+        if str(name) not in own():
+            raise UsageError(
+                f"there is no rubric {str(name)!r}",
+                hint=f"{nearest(str(name), [*BUILT_IN, *own()])}; a TOML file of your own goes by "
+                f"its path, or, from {folder()}, by its name",
+            )
+        path = folder() / f"{name}.toml"
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the rubric {path} cannot be read: {error}") from error
-    return parse(text, str(path))
+        if path.stat().st_size > MOST_TEXT:
+            raise UsageError(f"the rubric {path} is longer than {MOST_TEXT:,} bytes")
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"the rubric {path} cannot be read: {reason}",
+            hint=f"your own {path.stem} goes by its name" if path.stem in own() else "",
+        ) from error
+
+
+def load(name: str | Path) -> Rubric:
+    """A rubric by its name, or from the path of a TOML file.
+
+    Raises:
+        UsageError: no such rubric, or a file that is none; says what is wrong and where.
+    """
+    text = source(name)
+    if str(name) in BUILT_IN:
+        return parse(text, str(name))
+    by_name = not str(name).endswith(".toml")
+    where = str(folder() / f"{name}.toml") if by_name else str(name)
+    rubric = parse(text, where)
+    if rubric.name in BUILT_IN:
+        raise UsageError(
+            f"{where}: a rubric that came along is called {rubric.name!r} already",
+            hint="its grades would be taken for those of the other: change the name",
+        )
+    if by_name and rubric.name != str(name):
+        raise UsageError(
+            f"{where}: the name in it is {rubric.name!r}", hint="name the file like the rubric"
+        )
+    return rubric
 
 
 def parse(text: str, where: str) -> Rubric:
     """Read a rubric; every fault is named with its place."""
+
+    def fault(what: str, hint: str = "") -> UsageError:
+        return UsageError(f"{where}: {what}", hint=hint)
+
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -161,34 +217,60 @@ def parse(text: str, where: str) -> Rubric:
     known = set(Rubric.__dataclass_fields__)
     for key in data:
         if key not in known:
-            raise UsageError(f"{where}: unknown key {key!r}", hint=nearest(key, known))
+            raise fault(f"unknown key {key!r}", nearest(key, known))
     kinds: dict[str, type] = {
         "name": str, "version": int, "about": str, "assessment": str, "grades": str,
         "turns": int, "criteria": dict, "choices": dict, "answer_tokens": int,
     }  # fmt: skip
     for key in ("name", "version", "about", "assessment", "grades"):
         if key not in data:
-            raise UsageError(f"{where}: the key {key!r} is missing")
+            raise fault(f"the key {key!r} is missing")
     for key, value in data.items():
         if not isinstance(value, kinds[key]) or isinstance(value, bool):
-            raise UsageError(f"{where}: {key} is {value!r}, not {kinds[key].__name__}")
+            raise fault(f"{key} is {value!r}, not {_KINDS[kinds[key]]}")
+    if not _NAME.fullmatch(data["name"]):
+        raise fault(f"the name is {data['name']!r}", "up to 24 letters a-z, digits, - and _")
+    if data["version"] < 1:
+        raise fault(f"version is {data['version']}", "1, and one more after every change")
     if data.get("turns", 1) not in (1, 2):
-        raise UsageError(f"{where}: turns is {data['turns']}", hint="1 or 2")
+        raise fault(f"turns is {data['turns']}", "1 or 2")
+    if not 20 <= data.get("answer_tokens", 300) <= 4000:
+        raise fault(f"answer_tokens is {data['answer_tokens']}", "from 20 to 4000")
     if "{fenced}" not in data["assessment"]:
-        raise UsageError(f"{where}: the assessment has no place {{fenced}} for the story")
-    if not data.get("criteria") and not data.get("choices"):
-        raise UsageError(f"{where}: nothing is graded", hint="add a table [criteria]")
+        raise fault("the assessment has no place {fenced} for the story")
+    criteria: dict[str, str] = data.get("criteria", {})
+    tables: dict[str, Any] = data.get("choices", {})
+    names = [*criteria, *tables]
+    if not names:
+        raise fault("nothing is graded", "add a table [criteria]")
+    if len(names) > MOST_CRITERIA:
+        raise fault(f"{len(names)} criteria and choices", f"at most {MOST_CRITERIA}")
+    for name in names:
+        if name in ("code", "assessment") or not _KEY.fullmatch(name):
+            raise fault(
+                f"{name!r} cannot be the name of a criterion",
+                "up to 24 small letters a-z, digits and _, not code or assessment",
+            )
+        if names.count(name) > 1:
+            raise fault(f"{name} is a criterion and a choice")
+    for name, what in criteria.items():
+        if not isinstance(what, str):
+            raise fault(f"criteria.{name} is {what!r}, not text")
     choices = {}
-    for name, choice in data.get("choices", {}).items():
-        if not isinstance(choice, dict) or not choice.get("options"):
-            raise UsageError(f"{where}: choices.{name} has no options")
-        options = {str(key): str(what) for key, what in choice["options"].items()}
-        choices[name] = Choice(str(choice.get("about", name)), options)
-    criteria = {str(key): str(what) for key, what in data.get("criteria", {}).items()}
-    for name in [*criteria, *choices]:
-        if name in ("code", "assessment") or not name.isidentifier():
-            raise UsageError(f"{where}: {name!r} cannot be the name of a criterion")
-    return Rubric(**{**data, "criteria": criteria, "choices": choices})
+    for name, table in tables.items():
+        options = table.get("options") if isinstance(table, dict) else None
+        if not isinstance(options, dict) or len(options) < 2:
+            raise fault(f"choices.{name} has no table of options", "at least two of them")
+        texts = [table.get("about", name), *options.values()]
+        if not all(isinstance(text, str) for text in texts):
+            raise fault(f"choices.{name} has an option that is not text")
+        if len({key.strip().lower() for key in options} - {""}) < len(options):
+            raise fault(f"choices.{name} has an empty option, or two that differ only in capitals")
+        choices[name] = Choice(texts[0], options)
+    return Rubric(**{**data, "choices": choices})
+
+
+_KINDS = {str: "text", int: "a whole number", dict: "a table"}
 
 
 def _fill(template: str, subject: Subject, nonce: str) -> str:

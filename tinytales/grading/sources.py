@@ -42,6 +42,25 @@ def read(sources: Iterable[str]) -> list[Story]:
     return stories
 
 
+def awaited(sources: Iterable[str]) -> str:
+    """By which rubric the stories wait, if they come from the queue alone; else the paper's.
+
+    Raises:
+        UsageError: by several.
+    """
+    if list(sources) != ["queue"]:
+        return "paper"
+    from tinytales.grading.cache import Cache
+
+    with Cache() as cache:
+        rubrics = sorted({rubric for rubric, _ in cache.waiting()})
+    if len(rubrics) > 1:
+        raise UsageError(
+            f"stories wait for {' and '.join(rubrics)}", hint="choose one with --rubric"
+        )
+    return rubrics[0] if rubrics else "paper"
+
+
 def remember(library: Library, scores: Iterable[Score]) -> None:
     """Let saved stories keep their grades in the library; each grade once."""
     for score in scores:

@@ -35,6 +35,7 @@ class Verdict:
 
 def model_of(rubric: Rubric) -> type[Any]:
     """The verdict as a pydantic model: what the structured output of a judge is held to."""
+    import warnings
     from typing import Literal
 
     from pydantic import ConfigDict, create_model
@@ -47,7 +48,9 @@ def model_of(rubric: Rubric) -> type[Any]:
             kinds[key] = (Literal[tuple(rubric.choices[key].options)], ...)
         else:
             kinds[key] = (str, ...)
-    model: type[Any] = create_model("Verdict", __config__=ConfigDict(extra="forbid"), **kinds)
+    with warnings.catch_warnings():  # a criterion may be called like a method of pydantic's
+        warnings.simplefilter("ignore")
+        model: type[Any] = create_model("Verdict", __config__=ConfigDict(extra="forbid"), **kinds)
     return model
 
 

@@ -369,6 +369,9 @@ what GPT-4 would say. The last column is the judge's.
         try:
             given = await asyncio.to_thread(own_marks, row.story)
             rubric = load(self.tales.memory.rubric or "gentle")
+            if not rubric.criteria:
+                self.notify(f"The rubric {rubric.name} asks for letters, not for grades.")
+                return
             marks = await self.app.push_screen_wait(MarksDialog(row.title, rubric, given))
             if marks is not None:
                 await asyncio.to_thread(own_marks, row.story, marks)

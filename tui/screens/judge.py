@@ -7,6 +7,7 @@ returns is carried out by `tinytales.tui.judging.Judging`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tinytales.grading.plan import Plan
     from tinytales.grading.rubric import Rubric
 
-#: rubric -> what a grown-up calls it
+#: rubric that came along -> what a grown-up calls it; one's own go by their names
 RUBRICS = {"gentle": "gentle", "paper": "paper", "instruct": "wishes"}
 #: So long after the last key the plan is made anew.
 TYPING = 0.2
@@ -50,14 +51,23 @@ class JudgeDialog(Dialog["Plan | str | None"]):
 A judge is a large model elsewhere, or one on this machine (llama.cpp, Ollama, vLLM): then write
 its address, like `http://localhost:8080/v1`, and it costs nothing. **gentle** asks whether a story
 is good for a small child, **paper** what GPT-4 was asked about TinyStories, **wishes** also
-whether the wishes were met. Nothing is sent before you agree.
+whether the wishes were met. Rubrics of your own stand beside them, if `tinytales grade rubrics`
+lists any. Nothing is sent before you agree.
 """
     BINDINGS: ClassVar[list[Any]] = [ESC, Binding("f1", "app.explain", "Help", show=False)]
+    DEFAULT_CSS = """
+    JudgeDialog Chips { max-height: 4; overflow-y: auto; scrollbar-size-vertical: 1; }
+    JudgeDialog.-low Chips { max-height: 2; }
+    """
 
     def __init__(self, stories: Sequence[Story], rubric: str) -> None:
         super().__init__()
+        from tinytales.grading.rubric import own
+
         self._stories = stories
-        self._rubric = rubric if rubric in RUBRICS else next(iter(RUBRICS))
+        # A file may be called anything; what is wrong with that is said when it is chosen.
+        self._labels = RUBRICS | {name: re.sub(r"[^\w .-]", "?", name)[:24] for name in own()}
+        self._rubric = rubric if rubric in self._labels else next(iter(RUBRICS))
         self._wanted: tuple[str, ...] = ()
         self._plan: Plan | None = None
 
@@ -66,7 +76,7 @@ whether the wishes were met. Nothing is sent before you agree.
         what = f"“{self._stories[0].title}”" if count == 1 else f"these {count} stories"
         with Vertical(classes="dialog wide"):
             yield Label(f"Ask a judge about {what}", markup=False, id="asked")
-            yield Chips(RUBRICS, id="rubric", on=(self._rubric,), one=True)
+            yield Chips(self._labels, id="rubric", on=(self._rubric,), one=True)
             with Horizontal(classes="field"):
                 yield Label("Judge")
                 yield Input(settings.judge_model, id="model", compact=True, max_length=200)
@@ -195,6 +205,10 @@ class MarksDialog(Dialog["dict[str, float] | None"]):
     """A person's own grades, so that `tinytales grade agree` can compare a judge with them."""
 
     BINDINGS: ClassVar[list[Any]] = [ESC]
+    DEFAULT_CSS = """
+    #fields { height: auto; max-height: 12; scrollbar-size-vertical: 1; }
+    MarksDialog.-low #fields { max-height: 6; }
+    """
 
     def __init__(self, title: str, rubric: Rubric, given: dict[str, float]) -> None:
         super().__init__()
@@ -204,12 +218,13 @@ class MarksDialog(Dialog["dict[str, float] | None"]):
         with Vertical(classes="dialog wide"):
             yield Label(f"Your own grades for “{self._title_now}”", markup=False)
             yield Label("0 is very poor, 10 is excellent; what is left empty is not counted.")
-            for name, about in self._rubric.criteria.items():
-                with Horizontal(classes="field"):
-                    yield Label(name)
-                    given = f"{self._given[name]:g}" if name in self._given else ""
-                    yield Input(given, placeholder=about, id=f"mark-{name}", compact=True,
-                                type="number", max_length=4)  # fmt: skip
+            with VerticalScroll(id="fields", can_focus=False):
+                for name, about in self._rubric.criteria.items():
+                    with Horizontal(classes="field"):
+                        yield Label(name)
+                        given = f"{self._given[name]:g}" if name in self._given else ""
+                        yield Input(given, placeholder=about, id=f"mark-{name}", compact=True,
+                                    type="number", max_length=4)  # fmt: skip
             with Horizontal(classes="buttons"):
                 yield Button("Keep", id="keep", variant="primary", compact=True)
                 yield Button("Never mind", id="no", compact=True)
@@ -290,11 +305,14 @@ def _shown(value: float | str) -> str:
 
 def _meaning(score: Score, name: str, value: str) -> str:
     """What the letter of a choice stands for, where its rubric came along."""
-    from tinytales.grading.rubric import BUILT_IN, load
+    from tinytales.grading.rubric import load
 
-    rubric = score.rubric.split("@")[0]
-    if rubric not in BUILT_IN:
+    try:
+        rubric = load(score.rubric.split("@")[0])
+    except UsageError:  # one's own that is gone, or being changed
         return ""
-    choice = load(rubric).choices.get(name)
+    if rubric.id != score.rubric:
+        return ""
+    choice = rubric.choices.get(name)
     meaning = choice.options.get(value, "") if choice is not None else ""
     return f" ({meaning})" if meaning else ""
