@@ -193,8 +193,12 @@ class TinytalesApp(App[None]):
         self._say_voice()
 
     def _voice_woke(self) -> None:
-        if self.is_running:
-            self.call_from_thread(self._say_voice)
+        """The voice is awake, or there is none (in the waking thread)."""
+        try:
+            self.call_later(self._say_voice)  # left undone if the app is closing
+        except RuntimeError:  # its loop may have ended since one could look
+            if self.is_running:
+                raise
 
     def _say_voice(self) -> None:
         self.voice_changed.publish(None)

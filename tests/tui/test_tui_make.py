@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from textual.widgets import Button, Input
@@ -71,6 +73,35 @@ async def test_one_length_is_chosen_always(make_app):
         await pilot.click(chips.query(Chip).first())
         await pilot.click(chips.query(Chip).first())
         assert chips.chosen == ("short",)
+
+
+async def test_wishes_are_one_stop_with_arrows_inside(make_app):
+    app = make_app()
+    async with app.run_test(size=(40, 24)) as pilot:
+
+        async def press(*keys: str) -> str:
+            await pilot.press(*keys)
+            await pilot.pause()
+            return getattr(app.focused, "key", app.focused.id)
+
+        wishes, lengths = app.screen.query_one("#features", Chips), app.screen.query_one("#length")
+        rows = {chip.region.y for chip in wishes.query(Chip)}
+        assert len(rows) > 1
+        wishes.query(Chip).first().focus()
+        assert await press("right") == "twist"
+        assert await press("left", "left") == list(FEATURE_NAMES)[-1]
+        assert await press("right") == "dialogue"
+        columns = sum(chip.region.y == min(rows) for chip in wishes.query(Chip))
+        assert await press("down") == list(FEATURE_NAMES)[columns]
+        assert await press("space", "up") == "dialogue"
+        assert await press("right", "tab") == "free"  # the length that is chosen
+        assert await press("right", "shift+tab") == "twist"  # where one was before
+        assert await press("tab") == "free"  # not the one that was only visited
+        assert await press("left", "space", "tab") == "tell"
+        assert lengths.chosen != ("free",)
+        assert await press("shift+tab") == lengths.chosen[0]
+        assert await press("down", "down") == "tell"
+        assert wishes.chosen == (list(FEATURE_NAMES)[columns],)
 
 
 async def test_a_paste_of_100_kilobytes_is_cut_and_said(make_app, until):
@@ -166,3 +197,24 @@ def test_the_dealer_deals_the_same_for_the_same_seed_and_never_twice_in_a_row():
     dealt = [one.opening() for _ in range(50)]
     assert dealt == [other.opening() for _ in range(50)]
     assert all(a != b for a, b in itertools.pairwise(dealt))
+
+
+def test_a_voice_may_wake_in_the_moment_the_app_ends(make_app):
+    app = make_app()
+
+    async def evening() -> None:
+        async with app.run_test():
+            pass
+
+    asyncio.run(evening())
+
+    def wake() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(app._voice_woke).result(5)
+
+    wake()
+    app._closing = app._closed = False  # what a thread saw just before
+    wake()
+    app._running = True  # not an end: it must not be hidden
+    with pytest.raises(RuntimeError, match="closed"):
+        wake()

@@ -43,6 +43,10 @@ class Line(Input):
         self.replace(tidy[: max(0, room)], start, end)
 
 
+class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """Scrolls to what has the focus, so that the arrow keys may go from field to field."""
+
+
 class MakeScreen(PlaceScreen):
     """The form. It keeps what was written while one reads."""
 
@@ -71,7 +75,7 @@ it happens, and three words that shall come in it.
 
     def compose(self) -> ComposeResult:
         yield TopBar(self.PLACE)
-        with VerticalScroll(id="form", can_focus=False):
+        with Form(id="form"):
             yield Static("", id="trouble")
             yield Static(id="greeting")
             yield Label("How does it begin?")

@@ -1,10 +1,15 @@
-"""Small round choices: a wish that is on or off (`Chip`), or one of several (`Choice`)."""
+"""Small round choices: a wish that is on or off (`Chip`), or several together (`Chips`).
+
+A group is one stop for Tab, which arrives where one was last, or at the one that is chosen. The
+arrow keys walk inside it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from textual import events
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import ItemGrid
@@ -19,14 +24,13 @@ class Chip(Static):
     HELP = """\
 ## A wish
 
-**Space** or a click switches it on and off, the arrow keys go to the next one.
+**Space** or a click switches it on and off, the arrow keys go to its neighbors, **Tab** leaves
+them all.
 """
     can_focus = True
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[Any]] = [
         Binding("space", "switch", "Switch", show=False),
-        Binding("right", "app.focus_next", show=False),
-        Binding("left", "app.focus_previous", show=False),
     ]
     DEFAULT_CSS = """
     Chip { width: 1fr; height: 1; padding: 0 1; color: $hush; text-wrap: nowrap; }
@@ -54,17 +58,36 @@ class Chip(Static):
     def render(self) -> str:
         return f"{'●' if self.on else '○'} {self.label}"
 
+    def allow_focus(self) -> bool:
+        return not isinstance(self.parent, Chips) or self.parent.stop is self
+
+    def focus(self, scroll_visible: bool = True) -> Self:
+        if isinstance(self.parent, Chips):
+            self.parent.stop = self
+        return super().focus(scroll_visible)
+
     def action_switch(self) -> None:
         self.on = not self.on
         self.post_message(self.Switched(self))
 
     def on_click(self, event: events.Click) -> None:
+        self.focus()
         self.action_switch()
 
 
 class Chips(ItemGrid):
-    """A few chips, as many in a row as fit. With `one`, exactly one of them is on."""
+    """A few chips, as many in a row as fit. With `one`, exactly one of them is on.
 
+    Attributes:
+        stop: the chip at which Tab arrives; no other can have the focus.
+    """
+
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("right", "walk(1)", show=False),
+        Binding("left", "walk(-1)", show=False),
+        Binding("down", "climb(1)", show=False),
+        Binding("up", "climb(-1)", show=False),
+    ]
     DEFAULT_CSS = """
     Chips { height: auto; grid-gutter: 0 1; }
     """
@@ -74,21 +97,47 @@ class Chips(ItemGrid):
     ) -> None:
         widest = max(map(len, labels.values())) + 5
         super().__init__(id=id, min_column_width=widest, regular=True)
-        self._labels, self._on, self.one = labels, on, one
+        self._chips = [Chip(key, label, on=key in on) for key, label in labels.items()]
+        self.one = one
+        self.stop = self._chips[0]
+        self._stop_at_chosen()
 
     def compose(self) -> ComposeResult:
-        for key, label in self._labels.items():
-            yield Chip(key, label, on=key in self._on)
+        yield from self._chips
+
+    def action_walk(self, step: int) -> None:
+        """To the next one; after the last comes the first."""
+        at = self._chips.index(self.stop)
+        self._chips[(at + step) % len(self._chips)].focus()
+
+    def action_climb(self, step: int) -> None:
+        """To the row below or above; from the last one the key goes on to the form."""
+        here = self.stop.region
+        rows = {chip.region.y for chip in self._chips if (chip.region.y - here.y) * step > 0}
+        if not rows:
+            raise SkipAction
+        row = min(rows, key=lambda y: abs(y - here.y))
+        chips = (chip for chip in self._chips if chip.region.y == row)
+        min(chips, key=lambda chip: abs(chip.region.x - here.x)).focus()
+
+    def on_descendant_blur(self) -> None:
+        if self.screen.focused not in self._chips:
+            self._stop_at_chosen()
+
+    def _stop_at_chosen(self) -> None:
+        if self.one:
+            self.stop = next((chip for chip in self._chips if chip.on), self.stop)
 
     def on_chip_switched(self, event: Chip.Switched) -> None:
         if self.one:
-            for chip in self.query(Chip):
-                chip.on = chip is event.chip
+            self.choose(event.chip.key)
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        return tuple(chip.key for chip in self.query(Chip) if chip.on)
+        return tuple(chip.key for chip in self._chips if chip.on)
 
     def choose(self, *keys: str) -> None:
-        for chip in self.query(Chip):
+        for chip in self._chips:
             chip.on = chip.key in keys
+        if self.is_mounted and self.screen.focused not in self._chips:
+            self._stop_at_chosen()
