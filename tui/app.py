@@ -7,7 +7,6 @@ stands, so that the form can be filled in while it wakes.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -24,17 +23,16 @@ from textual.signal import Signal
 from tinytales.errors import TinytalesError
 from tinytales.prompt import StoryPrompt
 from tinytales.tui.ascii import AsciiFilter
+from tinytales.tui.commands import commands, explain
 from tinytales.tui.memory import Memory
 from tinytales.tui.narration import Order
 from tinytales.tui.narrator import Narrator, open_storyteller
-from tinytales.tui.reading import PACES, pace_name
-from tinytales.tui.screens.dialogs import ExportDialog, HelpDialog, SumDialog, TellingsDialog
+from tinytales.tui.screens.dialogs import HelpDialog, SumDialog
 from tinytales.tui.screens.make import MakeScreen
 from tinytales.tui.screens.page import PageScreen
 from tinytales.tui.screens.place import PlaceScreen
 from tinytales.tui.shelf import Shelf
-from tinytales.tui.themes import BEDTIME_PACE, LOOKS, THEMES
-from tinytales.tui.widgets.bars import PLACES
+from tinytales.tui.themes import BEDTIME_PACE, THEMES
 from tinytales.tui.wishes import Dealer
 
 if TYPE_CHECKING:
@@ -45,14 +43,6 @@ if TYPE_CHECKING:
     from tinytales.tui.aloud import ReadAloud
     from tinytales.tui.judging import Judging
     from tinytales.tui.voices import Voice
-
-EVERYWHERE = """\
-## Everywhere
-
-**F2** makes a story, **F3** is the library, **F4** the voices, **F5** the grown-ups' corner,
-**F6** goes back to the page.
-**Ctrl+T** changes the look, **Ctrl+P** opens all commands, **Ctrl+Q** leaves.
-"""
 
 
 @dataclass(frozen=True)
@@ -281,40 +271,6 @@ class TinytalesApp(App[None]):
             order = Order(story.prompt, story.sampling, same_as=story)
             self._on_page(lambda page: page.order(order))
 
-    def show_tellings(self, story_id: str) -> None:
-        rows = [
-            (entry.id, entry.depth, f"{entry.title} · {entry.words} words")
-            for entry in self.shelf.tellings(story_id)
-        ]
-
-        def chosen(telling: str | None) -> None:
-            if telling:
-                self.open_story(telling)
-
-        self.push_screen(TellingsDialog(rows, story_id), chosen)
-
-    def export(self, ids: list[str]) -> None:
-        """Ask as what and where to, then write in a thread."""
-        from tinytales.library.exports import FORMATS, file_name
-
-        entry = self.shelf.entry(ids[0])
-        title = entry.title if entry is not None and len(ids) == 1 else "tinytales"
-        formats = {name: (form.name, form.suffix) for name, form in FORMATS.items()}
-
-        async def write(format: str, path: Path) -> None:
-            try:
-                await asyncio.to_thread(self.shelf.export, ids, format, path)
-            except TinytalesError as error:
-                self.say(error)
-            else:
-                self.notify(str(path), title="Exported", timeout=6)
-
-        def chosen(answer: tuple[str, Path] | None) -> None:
-            if answer is not None:
-                self.run_worker(write(*answer))
-
-        self.push_screen(ExportDialog(len(ids), file_name(title), formats), chosen)
-
     # -- ways ------------------------------------------------------------------------------------
 
     @property
@@ -372,29 +328,10 @@ class TinytalesApp(App[None]):
             self.page.pace_changed()
 
     def action_explain(self) -> None:
-        """Help for what has the focus, then for the screen around it."""
-        parts: list[str] = []
-        node: Any = self.focused or self.screen
-        while node is not None:
-            text = node.HELP
-            if text and text not in parts:
-                parts.append(text)
-            node = node.parent
-        self.push_screen(HelpDialog("\n".join([*parts, EVERYWHERE])))
+        self.push_screen(HelpDialog(explain(self.focused or self.screen)))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        for place, (_key, name, _) in PLACES.items():
-            yield SystemCommand(name, "Go there", lambda place=place: self.action_go(place))
-        for name in THEMES:
-            yield SystemCommand(
-                f"Look: {name}", LOOKS[name], lambda name=name: self.use_theme(name)
-            )
-        for pace in PACES:
-            yield SystemCommand(
-                f"Pace: {pace_name(pace)}", "How fast words come", lambda p=pace: self.set_pace(p)
-            )
-        yield SystemCommand("Help", "What can be done here", self.action_explain)
-        yield SystemCommand("Quit", "Good night", self.action_quit)
+        return commands(self)
 
     async def action_quit(self) -> None:
         """Keep what was told and close the book."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Input, Label, Markdown, OptionList
 from textual.widgets.option_list import Option
 
-from tinytales.tui.screens.place import Dialog
+from tinytales.errors import TinytalesError
+from tinytales.tui.screens.place import Dialog, PlaceScreen
 from tinytales.tui.widgets.chips import Chips
 
 ESC = Binding("escape", "dismiss", "Close", show=False)
@@ -141,6 +143,30 @@ class ExportDialog(Dialog["tuple[str, Path] | None"]):
         self.dismiss(None)
 
 
+def ask_export(screen: PlaceScreen, ids: list[str]) -> None:
+    """Ask as what and where to, then write in a thread."""
+    from tinytales.library.exports import FORMATS, file_name
+
+    shelf = screen.tales.shelf
+    entry = shelf.entry(ids[0])
+    title = entry.title if entry is not None and len(ids) == 1 else "tinytales"
+    formats = {name: (form.name, form.suffix) for name, form in FORMATS.items()}
+
+    async def write(format: str, path: Path) -> None:
+        try:
+            await asyncio.to_thread(shelf.export, ids, format, path)
+        except TinytalesError as error:
+            screen.tales.say(error)
+        else:
+            screen.app.notify(str(path), title="Exported", timeout=6)
+
+    def chosen(answer: tuple[str, Path] | None) -> None:
+        if answer is not None:
+            screen.app.run_worker(write(*answer))
+
+    screen.app.push_screen(ExportDialog(len(ids), file_name(title), formats), chosen)
+
+
 class SumDialog(Dialog[bool]):
     """A small sum keeps the grown-ups' corner for grown-ups."""
 
@@ -220,3 +246,17 @@ class TellingsDialog(Dialog["str | None"]):
 def branch(depth: int) -> str:
     """The line that leads to a telling from its parent."""
     return "" if depth == 0 else "   " * (depth - 1) + "└─ "
+
+
+def ask_telling(screen: PlaceScreen, story_id: str) -> None:
+    """Show all tellings of a story, and open the one that is chosen."""
+    rows = [
+        (entry.id, entry.depth, f"{entry.title} · {entry.words} words")
+        for entry in screen.tales.shelf.tellings(story_id)
+    ]
+
+    def chosen(telling: str | None) -> None:
+        if telling:
+            screen.tales.open_story(telling)
+
+    screen.app.push_screen(TellingsDialog(rows, story_id), chosen)

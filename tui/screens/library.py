@@ -13,7 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
 from tinytales.library import Entry
-from tinytales.tui.screens.dialogs import RenameDialog
+from tinytales.tui.screens.dialogs import RenameDialog, ask_export, ask_telling
 from tinytales.tui.screens.place import PlaceScreen
 from tinytales.tui.shelf import MENDING, SORTS
 from tinytales.tui.widgets.bars import KeyBar, TopBar
@@ -269,7 +269,7 @@ class LibraryScreen(PlaceScreen):
     def action_export(self) -> None:
         ids = list(self.stories.marked) or [e.id for e in [self._current()] if e is not None]
         if ids:
-            self.tales.export(ids)
+            ask_export(self, ids)
 
     def action_replay(self) -> None:
         entry = self._current()
@@ -279,4 +279,4 @@ class LibraryScreen(PlaceScreen):
     def action_tellings(self) -> None:
         entry = self._current()
         if entry is not None:
-            self.tales.show_tellings(entry.id)
+            ask_telling(self, entry.id)
