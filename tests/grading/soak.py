@@ -183,8 +183,9 @@ def kills(count: int, times: int, folder: Path, rubric: str = "paper") -> dict[s
             before = kept
         subprocess.run(command(server, data, resumed), env=environment(data), check=True,
                        capture_output=True)  # fmt: skip
-        paid = Counter(entry.key for entry in server.ledger if entry.paid)
-        again = sum(n - 1 for n in paid.values())
+        # A reply that found nobody is counted too: a real judge has worked for it.
+        asked = Counter(entry.key for entry in server.ledger)
+        again = sum(n - 1 for n in asked.values())
         sent: dict[str, list[float]] = {}
         for entry in server.ledger:
             if entry.paid:
@@ -199,7 +200,7 @@ def kills(count: int, times: int, folder: Path, rubric: str = "paper") -> dict[s
         "stories": count,
         "killed": killed,
         "questions of a whole run": first,
-        "questions over all resumed runs": sum(paid.values()),
+        "questions over all resumed runs": sum(asked.values()),
         "replies kept once and missing later": lost,
         "asked again (on the wire when killed)": again,
         "of them sent before the kill": sum(age > 0 for age in ages),

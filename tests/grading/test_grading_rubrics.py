@@ -73,6 +73,12 @@ def test_a_faulty_rubric_says_what_is_wrong(change: tuple[str, str], says: str) 
     assert "kind.toml" in caught.value.message
 
 
+def test_the_rubric_in_the_docs_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "grading.md").read_text(encoding="utf-8")
+    shown = rubric.parse(page.split("```toml\n")[1].split("```")[0], "docs")
+    assert shown.id == "kind@1" and list(shown.fields())[2:] == ["kindness", "tone"]
+
+
 def test_an_unknown_rubric() -> None:
     with pytest.raises(UsageError) as caught:
         rubric.load("papre")

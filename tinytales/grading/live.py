@@ -12,6 +12,7 @@ question.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import random
 import threading
@@ -144,37 +145,35 @@ class _Run:
             while self.progress.done < self.progress.total:
                 if self.failure or self.stop.is_set():
                     break
-                due = self.next_due()
-                if due is None:
-                    await self.rest()
+                now = time.monotonic()
+                if wait := self.start_in(now):
+                    await self.rest(wait)
                 else:
-                    self.go_on(due)
+                    self.go_on(self.next_due(now))
                     await asyncio.sleep(0)  # many scores in a row must not hold up replies
         finally:  # those on the wire are still waited for: they are paid
             await asyncio.gather(*self.under_way, return_exceptions=True)
         if self.failure:
             raise self.failure
 
-    def next_due(self) -> _Due | None:
-        """Whose turn it is now, if a question may start now."""
-        now = time.monotonic()
-        if len(self.under_way) >= self.at_once or self.pace.wait(now):
-            return None
+    def start_in(self, now: float) -> float:
+        """Seconds until a question may start, if none ends before."""
+        if len(self.under_way) >= self.at_once or not (self.fresh or self.again):
+            return LOOK
+        due = now if self.fresh else self.again[0].at
+        return max(0.0, due - now, self.pace.wait(now))
+
+    def next_due(self, now: float) -> _Due:
+        """Another try before a new story."""
         if self.again and self.again[0].at <= now:
             return heapq.heappop(self.again)
-        return self.fresh.popleft() if self.fresh else None
+        return self.fresh.popleft()
 
-    async def rest(self) -> None:
-        """Until the pace allows a question, another try is due, or one on the wire has ended."""
-        now = time.monotonic()
-        wait = self.pace.wait(now)
-        if not wait:
-            wait = min([LOOK, *(due.at - now for due in self.again[:1] if due.at > now)])
+    async def rest(self, seconds: float) -> None:
+        """So long, or until a question ends."""
         self.ended.clear()
-        try:
-            await asyncio.wait_for(self.ended.wait(), min(wait, LOOK))
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.ended.wait(), min(seconds, LOOK))
 
     def go_on(self, due: _Due) -> None:
         """The next step of a job: its score, or a question put on the wire."""
@@ -189,8 +188,12 @@ class _Run:
         self.under_way.add(task)
         self.progress.sent += 1
         self.progress.most_under_way = max(self.progress.most_under_way, len(self.under_way))
-        task.add_done_callback(self.under_way.discard)
+        task.add_done_callback(self.off_wire)
         return None
+
+    def off_wire(self, task: asyncio.Task[None]) -> None:
+        self.under_way.discard(task)
+        self.ended.set()
 
     async def ask(self, due: _Due, request: Request) -> None:
         try:
@@ -203,8 +206,6 @@ class _Run:
             self.finish(due, f"the judge cannot be asked: {fault}")
         except Exception as error:  # whatever it is, the others' replies are waited for first
             self.failure = self.failure or error
-        finally:
-            self.ended.set()
 
     def answered(self, due: _Due, reply: Reply) -> None:
         self.pace.answered()

@@ -51,8 +51,8 @@ class JudgeDialog(Dialog["Plan | str | None"]):
 A judge is a large model elsewhere, or one on this machine (llama.cpp, Ollama, vLLM): then write
 its address, like `http://localhost:8080/v1`, and it costs nothing. **gentle** asks whether a story
 is good for a small child, **paper** what GPT-4 was asked about TinyStories, **wishes** also
-whether the wishes were met. Rubrics of your own stand beside them, if `tinytales grade rubrics`
-lists any. Nothing is sent before you agree.
+whether the wishes were met. Rubrics of your own stand beside them; `tinytales grade rubrics` tells
+where they lie. Nothing is sent before you agree.
 """
     BINDINGS: ClassVar[list[Any]] = [ESC, Binding("f1", "app.explain", "Help", show=False)]
     DEFAULT_CSS = """
