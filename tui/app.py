@@ -117,6 +117,7 @@ class TinytalesApp(App[None]):
         self.narrator.on_change = self._voice_woke
         self.voice_changed: Signal[None] = Signal(self, "voice-changed")
         self._came_from = "make"
+        self._leaving = False  # as soon as the library is mended and has what was told
 
     def get_driver_class(self) -> type[Driver]:
         if sys.platform == "win32" or constants.DRIVER:  # a browser has its own
@@ -135,17 +136,22 @@ class TinytalesApp(App[None]):
 
     def _after_first_picture(self) -> None:
         self.open_voice(self.launch.model or self._chosen_model())
-        for error in self.notes:
-            self.say(error)
         self.shelf.on_news = lambda: self.call_later(self._say_news)
         if self.shelf.trouble or self.shelf.note:
             self._say_news()
+        for error in self.notes:
+            self.say(error)
 
     def _say_news(self) -> None:
         """The library has trouble, or was mended."""
+        if self._leaving and not self.shelf.mending:
+            self.exit()
+            return
         trouble, note = self.shelf.trouble, self.shelf.note
         how = "warning" if trouble else "information"
-        self.notify(trouble or note, title="The library", severity=how, timeout=10)
+        self.clear_notifications()  # that it is being mended is said until it is
+        timeout = 600 if self.shelf.mending else 10
+        self.notify(trouble or note, title="The library", severity=how, timeout=timeout)
         for place in self._installed_screens.values():
             if isinstance(place, PlaceScreen) and place.is_mounted:
                 place.library_changed()
@@ -341,12 +347,17 @@ class TinytalesApp(App[None]):
             waits = "The judge's last answers are on their way, and paid for. "
             self.notify(waits + "Ctrl+Q again leaves at once.", timeout=20)
             return
+        if self.shelf.mending and not self._leaving:
+            self._leaving = True
+            waits = "The library is being mended, and then keeps what you told. "
+            self.notify(waits + "Ctrl+Q again leaves without that.", timeout=600)
+            return
         self.exit()
 
     def on_unmount(self) -> None:
         self.narrator.close()
         self.memory.save()
-        self.shelf.close()
+        self.shelf.close(0 if self.shelf.mending and self._leaving else 5)
 
 
 def new_place(name: str) -> Screen[Any]:

@@ -184,11 +184,11 @@ class Shelf:
             self._jobs.put(done.set)
             done.wait(seconds)
 
-    def close(self) -> None:
-        """Write what is left, and close the library."""
+    def close(self, seconds: float = 5) -> None:
+        """Write what is left, as far as the seconds allow, and close the library."""
         if self._writer is not None:
             self._jobs.put(None)
-            self._writer.join(5)
+            self._writer.join(seconds)
             self._writer = None
         if self._library is not None:  # one that is being mended is left as it was
             self._library.close()

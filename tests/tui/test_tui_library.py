@@ -295,6 +295,38 @@ async def test_stories_are_told_while_a_damaged_library_is_mended(
         assert library.get(story.id).text == story.text
 
 
+@pytest.mark.parametrize("patient", [True, False])
+async def test_who_leaves_during_the_mending_loses_nothing_that_was_told(
+    make_app, until, shelf, tmp_path, monkeypatch, patient
+):
+    mend, go_on = salvage.salvage, threading.Event()
+    monkeypatch.setattr("tinytales.library.opening.PATIENCE", 0)
+    monkeypatch.setattr(salvage, "salvage", lambda path: go_on.wait(20) and mend(path))
+    shelf.close()
+    path = tmp_path / "data" / FILE
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+    app = make_app(shelf=Shelf.open(path))
+    async with app.run_test() as pilot:
+        await until(lambda: any("being mended" in n.message for n in app._notifications))
+        await pilot.press("enter")
+        await until(lambda: app.page.is_mounted and app.page.mode == "resting" and app.page.story)
+        story = app.page.story
+        await pilot.press("ctrl+q")
+        await pilot.pause()
+        assert app.is_running
+        assert any("keeps what you told" in n.message for n in app._notifications)
+        if patient:
+            go_on.set()
+        else:
+            await pilot.press("ctrl+q")
+        await until(lambda: not app.is_running)
+    go_on.set()
+    if patient:
+        with Library(path) as library:
+            assert library.get(story.id).text == story.text
+
+
 async def test_a_newer_library_is_left_alone_and_said(make_app, told, until, tmp_path):
     path = tmp_path / "data" / FILE
     Library(path).close()

@@ -59,7 +59,7 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
                 for number in (0, 1):
                     with Vertical(classes="side"):
                         yield Static("", id=f"name{number}", classes="name")
-                        yield StoryView(id=f"side{number}")
+                        yield StoryView(id=f"side{number}", head=0)
             with Horizontal(classes="buttons"):
                 for label, action, id in (
                     ("1  The first", "pick(0)", "pick0"),

@@ -105,8 +105,10 @@ there.
             super().__init__()
             self.index = index
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None, head: int = HEAD) -> None:
+        """`head`: lines kept free for the title; 0 where stories have none."""
         super().__init__(id=id)
+        self._head = head
         self.follows = True  # a story that is being told; a told one is opened at its beginning
         self.text = ""
         self.shown = 0
@@ -177,7 +179,7 @@ there.
         self._chosen = span
         self.refresh()
         if span is not None:
-            top = HEAD + self._line_of(span[0])
+            top = self._head + self._line_of(span[0])
             height = self._line_of(max(span[0], span[1] - 1)) - self._line_of(span[0]) + 1
             self.scroll_to_region(Region(0, top, 1, height), animate=False, force=True)
 
@@ -233,7 +235,7 @@ there.
     def _fit(self) -> bool:
         """Set the height of what can be scrolled. True if it changed."""
         lines = self._line_of(max(0, self.shown - 1)) + 1 if self.shown else 0
-        height = HEAD + lines + (1 + len(self._ending_lines()) if self.ending else 0)
+        height = self._head + lines + (1 + len(self._ending_lines()) if self.ending else 0)
         size = Size(self.scrollable_content_region.width, height)
         if size == self.virtual_size:
             return False
@@ -241,7 +243,7 @@ there.
         return True
 
     def _refresh_lines(self, first: int, last: int) -> None:
-        self.refresh_lines(HEAD + first, last - first + 1)
+        self.refresh_lines(self._head + first, last - first + 1)
 
     def on_resize(self, event: events.Resize) -> None:
         follow = self.at_end
@@ -267,10 +269,10 @@ there.
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
         width = self.scrollable_content_region.width
-        index = y + self.scroll_offset.y - HEAD
+        index = y + self.scroll_offset.y - self._head
         last = self._line_of(max(0, self.shown - 1)) if self.shown else -1
         segments: list[Segment] = []
-        if index == -HEAD:
+        if index < 0 and index == -self._head:
             segments = self._centered(self.title, "storyview--title", base)
         elif 0 <= index <= last:
             segments = self._story_line(*self._lines[index], base)
@@ -322,7 +324,7 @@ there.
         offset = event.get_content_offset(self)
         if offset is None:
             return
-        index = offset.y + self.scroll_offset.y - HEAD
+        index = offset.y + self.scroll_offset.y - self._head
         if not 0 <= index < len(self._lines):
             return
         start, end = self._lines[index]
