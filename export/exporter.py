@@ -183,10 +183,21 @@ def prove_folder(model: Checkpoint, folder: Path, request: ProofRequest, say: Sa
     """Prove the bundle in `folder` against its checkpoint; tell the table.
 
     Raises:
-        ExportError: a check failed, and the request does not force.
+        ExportError: a check failed, and the request does not force; or it is no form to prove.
     """
     bundle = Bundle.open(folder)
-    full_form = FULL_PRECISION[bundle.manifest.runtime]
+    runtime = bundle.manifest.runtime
+    if runtime == "transformers":
+        raise ExportError(
+            f"{folder} holds the checkpoint's own weights: there is nothing to prove",
+            hint="verify a bundle of another form",
+        )
+    if runtime == "portable":
+        from tinytales.export.portable import PortableEngine
+
+        say("speed and invented words stay as exported: only optimum makes what they are held to")
+        return prove_subject(model, Subject(bundle, PortableEngine(bundle)), None, request, say)
+    full_form = FULL_PRECISION[runtime]
     with tempfile.TemporaryDirectory(prefix="tinytales-") as spare:
         full = None
         if bundle.manifest.quantization != full_form:
@@ -258,7 +269,8 @@ def new_folder(out: Path) -> Iterator[Path]:
         beside.chmod(0o755)
         _swap(beside, out)
     except OSError as error:
-        raise ExportError(f"cannot write {out}: {error.strerror or error}") from error
+        reason = error.strerror or f"{error} (is the disk full?)"  # numpy counts bytes
+        raise ExportError(f"cannot write {out}: {reason}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

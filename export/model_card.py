@@ -118,9 +118,10 @@ def _figures(manifest: Manifest) -> list[str]:
             f"| bits per byte ({bits['text']}) | {bits['before']:.4f} in fp32, "
             f"{bits['after']:.4f} in this form |"
         )
-    if "greedy_share" in checks:
+    if "greedy_agreement" in checks:
         rows.append(
-            f"| greedy stories | {checks['greedy_share']:.1%} told before they part from fp32 |"
+            f"| greedy stories | {checks['greedy_agreement']:.1%} of tokens as fp32 chooses them, "
+            f"{checks['greedy_share']:.1%} before the first that is not |"
         )
     if "invented_words" in checks:
         words = checks["invented_words"]

@@ -8,12 +8,11 @@ optimum-onnx pins an old transformers, so it lives in an environment of its own:
     portable-env/bin/pip install 'optimum-onnx==0.1.0' onnxruntime accelerate
 
 The graph is exported and quantized (dynamic int8, weights by channel) in a subprocess of that
-Python; the proof runs here, by an engine for optimum's inputs.
+Python (portable_worker.py); the proof runs here, by an engine for optimum's inputs.
 
-A dynamic scale is that of all tokens read at once, and what is told should not hang on how many
-those are. So outliers are smoothed first (smooth.py), and products of two computed matrices stay
-as they are: left to itself, optimum rounds queries, keys, values, even the angles of the rotary
-embedding, and the form told otherwise with a cache than without (docs/results.md, Export).
+The worker does two things that optimum leaves undone, so that what is told does not hang on how
+many tokens are read at once (docs/results.md, Export): every token has a scale of its own, and
+products of two computed matrices stay as they are, with them the angles of the rotary embedding.
 """
 
 from __future__ import annotations
@@ -31,12 +30,11 @@ import numpy as np
 
 from tinytales.bundle import RUNTIMES, TOKENIZER, Bundle, write_bundle_manifest
 from tinytales.engine.base import Engine, Logits
-from tinytales.errors import BundleError, EngineError, MissingExtra, require
-from tinytales.export.checkpoint import WEIGHTS, Checkpoint
+from tinytales.errors import BundleError, EngineError, MissingExtra
+from tinytales.export.checkpoint import Checkpoint
 from tinytales.export.exporter import (
     ExportError,
     ProofRequest,
-    calibration,
     check_target,
     new_folder,
     new_manifest,
@@ -44,9 +42,8 @@ from tinytales.export.exporter import (
     write_card,
 )
 from tinytales.export.hf_folder import export_hf
+from tinytales.export.portable_worker import QUANTIZED
 from tinytales.export.proof import Subject
-from tinytales.export.reference import Reference
-from tinytales.export.smooth import smoothed
 
 FORM = "portable-int8"
 SETUP = (
@@ -54,34 +51,8 @@ SETUP = (
     " accelerate, then --python portable-env/bin/python"
 )
 
-#: Runs in the other Python: source folder, target folder.
-_WORKER = """
-import sys
-import onnx
-from optimum.exporters.onnx import main_export
-from optimum.onnxruntime import ORTQuantizer
-from optimum.onnxruntime.configuration import QuantizationConfig
-from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
-
-source, target = sys.argv[1:]
-main_export(source, target, task="text-generation-with-past", do_validation=False)
-graph = onnx.load(target + "/model.onnx").graph
-weights = {tensor.name for tensor in graph.initializer}
-computed = [n.name for n in graph.node if n.op_type == "MatMul" and n.input[1] not in weights]
-ORTQuantizer.from_pretrained(target, file_name="model.onnx").quantize(
-    save_dir=target + "/int8",
-    quantization_config=QuantizationConfig(
-        is_static=False,
-        format=QuantFormat.QOperator,
-        mode=QuantizationMode.IntegerOps,
-        activations_dtype=QuantType.QUInt8,
-        weights_dtype=QuantType.QInt8,
-        per_channel=True,
-        operators_to_quantize=["MatMul", "Gather"],
-        nodes_to_exclude=computed,
-    ),
-)
-"""
+#: Runs in the other Python.
+_WORKER = Path(__file__).with_name("portable_worker.py")
 
 
 def export_portable(
@@ -109,14 +80,10 @@ def export_portable(
     with tempfile.TemporaryDirectory(prefix="tinytales-") as spare, new_folder(out) as folder:
         source, made = Path(spare) / "hf", Path(spare) / "onnx"
         export_hf(checkpoint, source)
-        say("smoothing outliers")
-        save_file = require("safetensors.numpy", "export").save_file
-        tensors = smoothed(model, Reference(model), calibration(model))
-        save_file(tensors, source / WEIGHTS, metadata={"format": "pt"})
         say("optimum exports and quantizes")
         _run(interpreter, source, made)
         full = made / "model.onnx"
-        quantized = made / "int8" / "model_quantized.onnx"
+        quantized = made / QUANTIZED
         shutil.copyfile(quantized, folder / RUNTIMES["portable"])
         shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
         manifest = new_manifest(model, "portable", FORM, name)
@@ -139,7 +106,7 @@ def export_portable(
 
 
 def _need_optimum(interpreter: str) -> None:
-    command = [interpreter, "-c", "import optimum.exporters.onnx, optimum.onnxruntime"]
+    command = [interpreter, "-I", "-c", "import optimum.exporters.onnx, optimum.onnxruntime"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -149,9 +116,9 @@ def _need_optimum(interpreter: str) -> None:
 
 
 def _run(interpreter: str, source: Path, target: Path) -> None:
-    command = [interpreter, "-c", _WORKER, str(source), str(target)]
+    command = [interpreter, "-I", str(_WORKER), str(source), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or not (target / "int8" / "model_quantized.onnx").is_file():
+    if done.returncode or not (target / QUANTIZED).is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ExportError(f"optimum failed: {last}", hint=SETUP)
 

@@ -16,6 +16,7 @@ from tinytales.engine import open_engine
 from tinytales.errors import EngineError
 from tinytales.export import export_bundle
 from tinytales.export.checkpoint import Checkpoint
+from tinytales.export.exporter import ExportError, ProofRequest, prove_folder
 from tinytales.export.hf_folder import export_hf
 from tinytales.export.measure import greedy, tokens_before_parting
 from tinytales.export.reference import Reference
@@ -120,6 +121,8 @@ def test_folder_for_transformers(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert not list(bundle.path.glob("training_state*"))
     with pytest.raises(EngineError, match="made for transformers"):
         open_engine(bundle)
+    with pytest.raises(ExportError, match="nothing to prove"):
+        prove_folder(Checkpoint.open(tiny_checkpoint), bundle.path, ProofRequest([], ""), print)
 
 
 def test_the_card_tells(tiny_bundle: Path) -> None:
