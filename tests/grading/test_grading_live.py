@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import luck
 import pytest
 import soak
 from conftest import new_desk
@@ -242,6 +243,14 @@ def test_a_lone_fault_is_not_waited_out(
     with Desk("other", desk.judge.address, path=desk.cache.path) as other:
         carry_out(other, Line(*(Again("500"),) * 5), tales(3), Pace())  # nobody is answered
     assert max(waited) == 5
+
+
+def test_without_faults_the_rate_is_all_that_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reckoning that docs/grading.md measures by."""
+    worst = {p: min(luck.speed(n, p, 300, 1500, 6) for n in range(20)) for p in ("ours", "always")}
+    assert worst["always"] < worst["ours"] < 0.9
+    monkeypatch.setattr(luck, "SHARE", 1e-9)
+    assert luck.speed(1, "ours", 300, 1500, 6) == pytest.approx(12 / (12 - 0.04 + 0.1))
 
 
 @pytest.mark.allow_loopback
