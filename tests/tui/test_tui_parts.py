@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual.app import App
 
 from tinytales.tui.ascii import to_ascii
 from tinytales.tui.memory import Memory
 from tinytales.tui.reading import PACES, Reading, next_pace
+from tinytales.tui.themes import THEMES
 from tinytales.tui.voices import find_voices
+from tinytales.tui.widgets.chips import Chip, Chips
 from tinytales.tui.widgets.choices import with_word
 from tinytales.tui.widgets.storyview import wrap
 
@@ -183,3 +187,29 @@ def test_without_a_speech_command_there_is_silence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_speaker() is None
     assert not Speaker("say", str(tmp_path / "say")).say("Hello.")
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "rows"),
+    [
+        (13, 79, [5, 5, 3]),
+        (13, 40, [2, 2, 2, 2, 2, 2, 1]),
+        (6, 65, [3, 3]),
+        (5, 100, [5]),
+        (3, 5, [1, 1, 1]),
+    ],
+)
+async def test_chips_flow_by_width_whatever_their_number(count, width, rows):
+    class OnlyChips(App[None]):
+        def get_theme_variable_defaults(self):
+            return THEMES["day"].variables
+
+        def compose(self):
+            yield Chips({f"{n}": f"choice {n}" for n in range(10, 10 + count)}, id="chips")
+
+    app = OnlyChips()
+    async with app.run_test(size=(width, 24)):
+        found = Counter(chip.region.y for chip in app.query(Chip))
+        assert [found[y] for y in sorted(found)] == rows
+        whole = len(" ● choice 10 ")
+        assert all(chip.region.width >= min(width, whole) for chip in app.query(Chip))

@@ -6,16 +6,24 @@ arrow keys walk inside it.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Self
 
+from rich.cells import cell_len
 from textual import events
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import ItemGrid
+from textual.geometry import Size
+from textual.layout import ArrangeResult, Layout
+from textual.layouts.grid import GridLayout
 from textual.message import Message
 from textual.reactive import reactive
+from textual.widget import Widget
 from textual.widgets import Static
+
+#: Cells between two chips of a row.
+GAP = 1
 
 
 class Chip(Static):
@@ -33,7 +41,8 @@ them all.
         Binding("space", "switch", "Switch", show=False),
     ]
     DEFAULT_CSS = """
-    Chip { width: 1fr; height: 1; padding: 0 1; color: $hush; text-wrap: nowrap; }
+    Chip { width: 1fr; height: 1; padding: 0 1; color: $hush; }
+    Chip { text-wrap: nowrap; text-overflow: ellipsis; }
     Chip.-on { color: $glow; text-style: bold; }
     Chip:hover { background: $field; pointer: pointer; }
     Chip:focus { background: $chosen; color: $chosen-text; }
@@ -75,7 +84,23 @@ them all.
         self.action_switch()
 
 
-class Chips(ItemGrid):
+class EvenRows(GridLayout):
+    """As many columns as fit, or fewer if that takes no more rows: the rows are of like length."""
+
+    def __init__(self, widest: int) -> None:
+        super().__init__()
+        self._widest = widest
+
+    def arrange(
+        self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True
+    ) -> ArrangeResult:
+        fit = max(1, (size.width + GAP) // (self._widest + GAP))
+        rows = max(1, math.ceil(len(children) / fit))
+        self.min_column_width = size.width // max(1, math.ceil(len(children) / rows))
+        return super().arrange(parent, children, size, greedy)
+
+
+class Chips(Widget):
     """A few chips, as many in a row as fit. With `one`, exactly one of them is on.
 
     Attributes:
@@ -89,18 +114,23 @@ class Chips(ItemGrid):
         Binding("up", "climb(-1)", show=False),
     ]
     DEFAULT_CSS = """
-    Chips { height: auto; grid-gutter: 0 1; }
+    Chips { width: 1fr; height: auto; grid-gutter: 0 1; }  /* GAP */
     """
 
     def __init__(
         self, labels: dict[str, str], *, id: str, on: tuple[str, ...] = (), one: bool = False
     ) -> None:
-        widest = max(map(len, labels.values())) + 5
-        super().__init__(id=id, min_column_width=widest, regular=True)
+        widest = max(map(cell_len, labels.values())) + 4  # its mark, and the padding
+        super().__init__(id=id)
+        self._rows = EvenRows(widest)
         self._chips = [Chip(key, label, on=key in on) for key, label in labels.items()]
         self.one = one
         self.stop = self._chips[0]
         self._stop_at_chosen()
+
+    @property
+    def layout(self) -> Layout:
+        return self._rows  # given here, since styles know layouts by name only
 
     def compose(self) -> ComposeResult:
         yield from self._chips
