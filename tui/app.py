@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from tinytales.tui.judging import Judging
     from tinytales.tui.voices import Voice
 
+#: The title of what is said about it; only the last of it stands on the screen.
+LIBRARY = "The library"
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -149,9 +152,11 @@ class TinytalesApp(App[None]):
             return
         trouble, note = self.shelf.trouble, self.shelf.note
         how = "warning" if trouble else "information"
-        self.clear_notifications()  # that it is being mended is said until it is
+        for notice in list(self._notifications):
+            if notice.title == LIBRARY:  # that it is being mended is said until it is
+                self._unnotify(notice)
         timeout = 600 if self.shelf.mending else 10
-        self.notify(trouble or note, title="The library", severity=how, timeout=timeout)
+        self.notify(trouble or note, title=LIBRARY, severity=how, timeout=timeout)
         for place in self._installed_screens.values():
             if isinstance(place, PlaceScreen) and place.is_mounted:
                 place.library_changed()

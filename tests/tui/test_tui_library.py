@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, Static
+from textual.widgets import Button, Input, Static
 
 import tinytales.tui
 from tinytales.library import FILE, Library, salvage
@@ -274,6 +274,7 @@ async def test_stories_are_told_while_a_damaged_library_is_mended(
     app = make_app(shelf=Shelf.open(path))
     async with app.run_test() as pilot:
         await until(lambda: any("being mended" in n.message for n in app._notifications))
+        app.notify("The kettle is hot.", timeout=60)
         await pilot.press("enter")
         await until(lambda: app.page.is_mounted and app.page.mode == "resting" and app.page.story)
         story = app.page.story
@@ -288,6 +289,9 @@ async def test_stories_are_told_while_a_damaged_library_is_mended(
         await until(
             lambda: any("5 stories could be saved" in n.message for n in app._notifications)
         )
+        said = [n.message for n in app._notifications]
+        assert "The kettle is hot." in said  # news of the library takes only its own away
+        assert not any("being mended" in message for message in said)
         assert not app.screen.query_one("#trouble", Static).display
         assert story.id in shown(app)
         assert app.shelf.works
@@ -423,6 +427,8 @@ async def test_a_duel_is_blind_counted_and_revealed(make_app, until, monkeypatch
         await pilot.press("1")
         winner = duel.sides[0]
         assert winner.name in str(duel.query_one("#name0", Static).content)
+        buttons = {button.id: not button.disabled for button in duel.query(Button)}
+        assert buttons == {"pick0": False, "pick1": False, "even": False, "again": True}
         await until(lambda: app.shelf.duels().get(winner.digest) == (1, 0, 0))
         await pilot.press("2")  # decided is decided
         await pilot.click("#again")

@@ -80,7 +80,7 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
     @work(exclusive=True, group="duel")
     async def _tell(self) -> None:
         self.ready = self.decided = False
-        self.refresh_bindings()
+        self._allow()
         self._dice.shuffle(self.sides)
         opening = self.tales.dealer.opening()
         self.query_one("#question", Label).update("Two voices are thinking of a story …")
@@ -101,7 +101,7 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
             view.to_start()
         self.query_one("#question", Label).update("Which story is better?")
         self.ready = True
-        self.refresh_bindings()
+        self._allow()
 
     @property
     def _one_at_a_time(self) -> bool:
@@ -129,6 +129,13 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
         if action in ("pick", "even"):
             return self.ready and not self.decided
         return self.ready if action == "again" else True
+
+    def _allow(self) -> None:
+        """What can be done has changed: a button is on when its key is."""
+        for button in self.query(Button):
+            action = (button.id or "").rstrip("01")
+            button.disabled = not self.check_action(action, ())
+        self.refresh_bindings()
 
     def action_pick(self, number: int) -> None:
         winner, loser = self.sides[number], self.sides[1 - number]
@@ -158,7 +165,7 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
         self._show(self._front if winner is None else winner)
         done = "They are even." if winner is None else f"{self.sides[winner].name} it is."
         self.query_one("#question", Label).update(done)
-        self.refresh_bindings()
+        self._allow()
 
     def action_again(self) -> None:
         self._tell()
