@@ -120,7 +120,6 @@ class TinytalesApp(App[None]):
         self.narrator.on_change = self._voice_woke
         self.voice_changed: Signal[None] = Signal(self, "voice-changed")
         self._came_from = "make"
-        self._leaving = False  # as soon as the library is mended and has what was told
 
     def get_driver_class(self) -> type[Driver]:
         if sys.platform == "win32" or constants.DRIVER:  # a browser has its own
@@ -147,9 +146,6 @@ class TinytalesApp(App[None]):
 
     def _say_news(self) -> None:
         """The library has trouble, or was mended."""
-        if self._leaving and not self.shelf.mending:
-            self.exit()
-            return
         trouble, note = self.shelf.trouble, self.shelf.note
         how = "warning" if trouble else "information"
         for notice in list(self._notifications):
@@ -352,17 +348,12 @@ class TinytalesApp(App[None]):
             waits = "The judge's last answers are on their way, and paid for. "
             self.notify(waits + "Ctrl+Q again leaves at once.", timeout=20)
             return
-        if self.shelf.mending and not self._leaving:
-            self._leaving = True
-            waits = "The library is being mended, and then keeps what you told. "
-            self.notify(waits + "Ctrl+Q again leaves without that.", timeout=600)
-            return
         self.exit()
 
     def on_unmount(self) -> None:
         self.narrator.close()
         self.memory.save()
-        self.shelf.close(0 if self.shelf.mending and self._leaving else 5)
+        self.shelf.close()
 
 
 def new_place(name: str) -> Screen[Any]:

@@ -3,7 +3,8 @@
 Writing goes through one thread, so that a slow, full or busy disk cannot stop a story; reading
 never waits for writing (WAL). Where the library cannot be opened at all (read-only folder, a newer
 version), the evening's stories live in a temporary one, and `trouble` says so. A damaged one is
-mended while the app goes on: what is told meanwhile waits in the queue, and is kept after it.
+mended while the app goes on: what is told meanwhile waits in the queue and is kept after it, or, if
+the app ends before, by the next one (meanwhile.py).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tinytales.errors import LibraryError, TinytalesError
-from tinytales.library import FILE, Entry, Library
+from tinytales.library import FILE, Entry, Library, library_path
 from tinytales.story import Story
+from tinytales.tui.meanwhile import Meanwhile
 
 #: sort -> what it is called
 SORTS = {
@@ -50,6 +52,7 @@ class Shelf:
         self.on_news: Callable[[], Any] = lambda: None  # called in the writing thread
         self.evening: Path | None = None  # the folder of a temporary library
         self._library: Library | None = None
+        self._meanwhile: Meanwhile | None = None  # where a library may have to be mended
         self._known = threading.Event()  # the library is open, or known to come later
         self._now = now or (lambda: datetime.now(UTC))
         self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
@@ -60,12 +63,13 @@ class Shelf:
     @classmethod
     def open(cls, path: Path | None = None) -> Shelf:
         """The family's library, or one for this evening. One that must be mended comes later."""
-        shelf = cls(None)
+        shelf, path = cls(None), path or library_path()
+        shelf._meanwhile = Meanwhile(path)
         shelf.in_background(shelf._open, path)
         shelf._known.wait()
         return shelf
 
-    def _open(self, path: Path | None) -> None:
+    def _open(self, path: Path) -> None:
         try:
             self._take(Library(path, on_mending=self._mends))
         except LibraryError as error:
@@ -74,6 +78,8 @@ class Shelf:
             self._take(Library(self.evening / FILE))
         finally:
             self._known.set()
+        if self._meanwhile is not None and self.evening is None and self.library.writable:
+            self._meanwhile.hand_over(self.library)
 
     def _mends(self, _: Path) -> None:
         self.note = MENDING
@@ -142,6 +148,7 @@ class Shelf:
 
     def keep(self, story: Story) -> None:
         """Keep a story as far as it is told; the same again with every sentence."""
+        self._keep_meanwhile(story)
         self.change(lambda library: library.add(story))
 
     def finish(self, story: Story) -> None:
@@ -151,7 +158,12 @@ class Shelf:
             library.add(story)
             library.leave(story.id, max(1, len(story.text)))
 
+        self._keep_meanwhile(story)
         self.change(work)
+
+    def _keep_meanwhile(self, story: Story) -> None:
+        if self.mending and self._meanwhile is not None:
+            self._meanwhile.keep(story)
 
     def favorite(self, id: str, on: bool, then: Callable[[], Any] | None = None) -> None:
         self.change(lambda library: library.favorite(id, on), then)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tinytales.library import FILE, Library, salvage
 from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
 from tinytales.story import Story
+from tinytales.tui.meanwhile import FOLDER
 from tinytales.tui.rehearsal import Rehearsal, originals
 from tinytales.tui.screens.duel import DuelScreen
 from tinytales.tui.shelf import Shelf
@@ -299,9 +302,8 @@ async def test_stories_are_told_while_a_damaged_library_is_mended(
         assert library.get(story.id).text == story.text
 
 
-@pytest.mark.parametrize("patient", [True, False])
-async def test_who_leaves_during_the_mending_loses_nothing_that_was_told(
-    make_app, until, shelf, tmp_path, monkeypatch, patient
+async def test_who_leaves_during_the_mending_finds_everything_if_it_is_soon_done(
+    make_app, until, shelf, tmp_path, monkeypatch
 ):
     mend, go_on = salvage.salvage, threading.Event()
     monkeypatch.setattr("tinytales.library.opening.PATIENCE", 0)
@@ -316,19 +318,52 @@ async def test_who_leaves_during_the_mending_loses_nothing_that_was_told(
         await pilot.press("enter")
         await until(lambda: app.page.is_mounted and app.page.mode == "resting" and app.page.story)
         story = app.page.story
+        await pilot.press("f")
+        threading.Timer(0.5, go_on.set).start()  # leaving waits for the shelf
         await pilot.press("ctrl+q")
-        await pilot.pause()
-        assert app.is_running
-        assert any("keeps what you told" in n.message for n in app._notifications)
-        if patient:
-            go_on.set()
-        else:
-            await pilot.press("ctrl+q")
         await until(lambda: not app.is_running)
-    go_on.set()
-    if patient:
-        with Library(path) as library:
-            assert library.get(story.id).text == story.text
+    with Library(path) as library:
+        assert library.get(story.id).text == story.text
+        assert library.entry(story.id).favorite
+    assert not (path.parent / FOLDER).exists()
+
+
+KILLED = """\
+import sys, time
+from pathlib import Path
+from tinytales.library import opening, salvage
+from tinytales.story import Story
+from tinytales.prompt import StoryPrompt
+from tinytales.sampling import Sampling
+from tinytales.tui.shelf import Shelf
+
+opening.PATIENCE = 0
+salvage.salvage = lambda path: time.sleep(60)
+shelf = Shelf.open(Path(sys.argv[1]))
+for text in ("A fox came.", "A fox came. It slept."):
+    shelf.keep(Story(text, StoryPrompt(), Sampling(seed=1), "cancelled", id="told"))
+print("kept", flush=True)
+time.sleep(60)
+"""
+
+
+def test_who_is_killed_during_the_mending_loses_nothing_that_was_told(shelf, tmp_path):
+    path = tmp_path / "data" / FILE
+    shelf.close()
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+    with subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE) as app:
+        assert app.stdout.readline() == b"kept\n"
+        app.kill()
+    (path.parent / FOLDER / "odd.json").write_text("[1, 2")
+    for _evening in (1, 2):  # the second finds nothing new
+        again = Shelf.open(path)
+        again.settle()
+        assert again.works
+        assert again.get("told").text == "A fox came. It slept."
+        assert again.count() == 6
+        again.close()
+    assert [file.name for file in (path.parent / FOLDER).iterdir()] == ["odd.json"]
 
 
 async def test_a_newer_library_is_left_alone_and_said(make_app, told, until, tmp_path):
