@@ -125,7 +125,7 @@ class Draft:
         )
 
     def _bias(self, wants_end: bool) -> dict[int, float]:
-        bias = self._help.bias(self._pending_text, self._word_begun()) if self._help.missing else {}
+        bias = self._help.bias(self._pending_text, self._word_begun())
         if self._help.holds_end(wants_end, self._pending_text):
             bias[self._end] = -np.inf
         if not self.kept and not self._pending and not self.text:

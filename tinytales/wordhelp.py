@@ -1,4 +1,5 @@
-"""Help for asked-for words: raise them gently while they are not told, hold the end back a little.
+"""Help for asked-for words: raise them gently while they are not told, hold the end back a little,
+and lower them while they are told too often.
 
 A tiny model forgets most of the words it was asked for. While a word is missing, the tokens that
 would spell it are raised, more with every sentence; they stay the model's to place, since a raise
@@ -18,6 +19,9 @@ from tinytales.lexicon import IRREGULAR, WORD, told
 FIRST_RAISE, RAISE_PER_SENTENCE, MOST_RAISE = 0.0, 0.4, 6.0
 #: Nats added to the next token of a word that is already half spelled.
 SPELL_ON = 8.0
+#: Nats taken from a word for each time it was told in the last sentence and this one. A model that
+#: was trained to obey goes on obeying: "the knight was brave and brave".
+TOO_OFTEN = 2.5
 #: Once the story wants to end, it is held for so many sentences, and so many for each missing word.
 #: Longer would be rambling, and a story that ends well is worth more than a word.
 WAIT, WAIT_PER_WORD = 1, 2
@@ -48,11 +52,12 @@ def missing_words(words: Sequence[str], text: str) -> list[str]:
 
 
 def stammers(words: Sequence[str], text: str) -> bool:
-    """Is one of `words` told twice in a row? A model that was trained to obey overdoes it."""
-    return any(
-        re.search(rf"\b{re.escape(word)}\s+{re.escape(word)}\b", text, re.IGNORECASE)
-        for word in words
-    )
+    """Is one of `words` told twice in a row, in any form? "The cat was brave and brave." """
+    for word in words:
+        ways = "|".join(re.escape(way) for way in forms(word))
+        if re.search(rf"\b(?:{ways}),?\s+(?:and\s+)?(?:{ways})\b", text, re.IGNORECASE):
+            return True
+    return False
 
 
 class WordHelp:
@@ -61,6 +66,8 @@ class WordHelp:
     def __init__(self, words: Sequence[str], encode: Callable[[str], list[int]]) -> None:
         """`encode` gives the tokens of a text without special tokens."""
         self._encode = encode
+        self._forms = {word: frozenset(forms(word)) for word in words}
+        self._last = ""
         self.missing = list(words)
         self.sentences = 0
         self._wanted_end_at: int | None = None
@@ -70,6 +77,7 @@ class WordHelp:
         """A sentence was told: strike off its words, and raise the others a little more."""
         self.missing = missing_words(self.missing, text)
         self.sentences += 1
+        self._last = text
 
     def holds_end(self, wants_end: bool, pending: str) -> bool:
         """Is the end held back? `wants_end`: the end is what the model would say next."""
@@ -93,6 +101,11 @@ class WordHelp:
                 done = len(word_tokens)
                 if 0 < done < len(spelling) and list(word_tokens) == spelling[:done]:
                     raises[spelling[done]] = SPELL_ON
+        lately = [word.lower() for word in WORD.findall(f"{self._last} {pending}")]
+        for word, ways in self._forms.items():
+            times = sum(heard in ways for heard in lately)
+            for spelling in self._spell(word) if times else ():
+                raises[spelling[0]] = raises.get(spelling[0], 0.0) - TOO_OFTEN * times
         return raises
 
     def _spell(self, word: str) -> list[list[int]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinytales.namehelp import NameHelp, NameTokens
-from tinytales.wordhelp import WordHelp, forms, missing_words
+from tinytales.wordhelp import WordHelp, stammers, forms, missing_words
 
 PIECES = SimpleNamespace(bytes=[b"", b" Lily", b" Tim", b" Sue", b" Sam", b" ran", b"Tim", b" Max"])
 ROW = np.zeros(len(PIECES.bytes), np.float32)
@@ -67,7 +67,23 @@ def test_a_missing_word_is_raised_more_with_every_sentence_and_spelled_on() -> N
     assert later[3] == later[1]  # another form, of one token
     assert words.bias(" a k", [1])[2] > later[1]
     words.told("He had a kite.")
+    assert max(words.bias("", []).values()) < 0
+
+
+def test_a_word_that_was_told_is_lowered_for_a_while() -> None:
+    words = WordHelp(["kite"], spell)
+    words.told("He had a kite.")
+    once = words.bias("", [])[1]
+    assert words.bias(" The kite", [])[1] < once < 0
+    words.told("It flew.")
     assert words.bias("", []) == {}
+
+
+def test_a_word_told_twice_in_a_row_is_a_stammer() -> None:
+    for text in ("a brave brave cat", "She was brave and brave.", "a brave, brave cat"):
+        assert stammers(["brave"], text)
+    assert stammers(["mend"], "a mending mending room")
+    assert not stammers(["brave"], "The brave cat met a brave dog.")
 
 
 def test_the_end_is_held_for_a_while_and_not_for_ever() -> None:
