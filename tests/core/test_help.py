@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinytales.namehelp import NameHelp, NameTokens
-from tinytales.wordhelp import WordHelp, stammers, forms, missing_words
+from tinytales.wordhelp import WordHelp, forms, missing_words, stammers
 
 PIECES = SimpleNamespace(bytes=[b"", b" Lily", b" Tim", b" Sue", b" Sam", b" ran", b"Tim", b" Max"])
 ROW = np.zeros(len(PIECES.bytes), np.float32)
