@@ -5,6 +5,7 @@ Colors have names that say what they are for, and every theme names all of them:
     $lit, $lit-text      the word that is being told, softly lit
     $glow                a word that was asked for
     $chosen, $chosen-text  the sentence or row under the cursor
+    $chosen-hush         what may be overlooked there
     $hush                what may be overlooked: hints, counts, dates
 
 Day is warm paper; bedtime is candle light: nothing in it is brighter than the words; contrast is
@@ -41,6 +42,7 @@ _COLORS: dict[str, tuple[str, str, str, str]] = {
     "glow":        ("#a0521a", "#d19a55", "#ffff00", "ansi_yellow"),
     "chosen":      ("#ecd9b4", "#35291e", "#ffffff", "ansi_cyan"),
     "chosen-text": ("#3b2f27", "#cbb091", "#000000", "ansi_black"),
+    "chosen-hush": ("#7d6c5b", "#87725b", "#505050", "ansi_black"),
     "button":      ("#93422a", "#4a3522", "#ffff00", "ansi_red"),
     "button-text": ("#fdf8ee", "#d2b48f", "#000000", "ansi_bright_white"),
 }  # fmt: skip

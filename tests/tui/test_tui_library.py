@@ -242,11 +242,13 @@ async def test_tellings_from_the_library(make_app, until, shelf):
 
 async def test_an_empty_library_invites(make_app, until):
     app = make_app()
-    async with app.run_test() as pilot:
+    async with app.run_test(size=(40, 15)) as pilot:
         await pilot.press("f3")
         await until(lambda: app.screen.PLACE == "library")
         await pilot.pause()
-        assert "No story yet" in str(app.screen.query_one("#count", Static).content)
+        count = app.screen.query_one("#count", Static)
+        assert "No story yet" in str(count.content)
+        assert len(str(count.content)) <= count.size.width
         await pilot.press("enter", "f", "e", "d", "u", "i", "space", "p", "t", "s", "v")
         await pilot.press("m")
         assert app.screen.PLACE == "make"
@@ -445,6 +447,27 @@ async def test_switching_and_measuring_voices(make_app, until, monkeypatch):
         await until(lambda: app.memory.speeds.get("ember-digest"))
         await pilot.press("escape")
         assert app.screen.PLACE == "make"
+
+
+async def test_voices_fit_into_the_smallest_terminal_and_none_at_all_is_said(
+    make_app, until, monkeypatch
+):
+    odd = Voice(Path("/v"), "exported", "狐の声" * 9, "fox-digest", 4_200_000, "int8", 7_100_000)
+    app = make_app()
+    app.memory.speeds = {"fox-digest": {"tokens_per_second": 812.0}}
+    monkeypatch.setattr(app, "find_voices", lambda: [odd])
+    async with app.run_test(size=(40, 15)) as pilot:
+        await pilot.press("f4")
+        await until(lambda: getattr(app.screen, "voices", None))
+        await pilot.pause()
+        table, about = app.screen.query_one("#voices"), app.screen.query_one("#about", Static)
+        assert "…" in str(table.get_row_at(0)[1])
+        assert table.size.height == 2  # a header, a row, and no bar below
+        for fact in ("7.1 million", "4.2 MB", "812 tokens/s"):  # the table has no room for them
+            assert fact in str(about.content)
+        monkeypatch.setattr(app, "find_voices", lambda: [])
+        await pilot.press("f2", "f4")
+        await until(lambda: "No voice was found" in str(about.content))
 
 
 async def test_a_duel_is_blind_counted_and_revealed(make_app, until, monkeypatch):

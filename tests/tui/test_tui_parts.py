@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from textual.app import App
 
 from tinytales.tui.ascii import to_ascii
+from tinytales.tui.cells import shorten
 from tinytales.tui.memory import Memory
 from tinytales.tui.reading import PACES, Reading, next_pace
 from tinytales.tui.themes import THEMES
@@ -187,6 +188,13 @@ def test_without_a_speech_command_there_is_silence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_speaker() is None
     assert not Speaker("say", str(tmp_path / "say")).say("Hello.")
+
+
+@given(st.text(max_size=40), st.integers(1, 30))
+def test_what_is_shortened_fits_and_says_so(text, cells):
+    short = shorten(text, cells)
+    assert short == text if cell_len(text) <= cells else short.endswith("…")
+    assert cell_len(short) <= cells
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import asyncio
 import random
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -18,6 +19,7 @@ from textual.widgets import Button, Label, Static
 
 from tinytales.errors import TinytalesError
 from tinytales.prompt import StoryPrompt
+from tinytales.tui.cells import shorten
 from tinytales.tui.screens.place import Dialog
 from tinytales.tui.voices import Voice
 from tinytales.tui.widgets.bars import KeyBar
@@ -113,7 +115,8 @@ Read both. **Left** or **1** says that the left one is better, **Right** or **2*
         turns = " · Tab: the other" if self._one_at_a_time else ""
         for number, side in enumerate(self.query(".side")):
             side.set_class(number != front, "-behind")
-            self.query_one(f"#name{number}", Static).update(self._names[number] + turns)
+            name = shorten(self._names[number], self.size.width - cell_len(turns))
+            self.query_one(f"#name{number}", Static).update(name + turns)
         self.query_one(f"#side{front}").focus()
 
     def on_resize(self) -> None:

@@ -131,7 +131,7 @@ class LibraryScreen(PlaceScreen):
         if shelf.mending:
             line = ""
         elif not count and not self._searched:
-            line = "No story yet. Press m and one will stand here."
+            line = "No story yet. Press m to tell one."
         self.query_one("#count", Static).update(line)
 
     @on(StoryList.Moved)

@@ -13,10 +13,14 @@ from textual.containers import Horizontal
 from textual.widgets import Button, DataTable, Static
 
 from tinytales.errors import TinytalesError
+from tinytales.tui.cells import shorten
 from tinytales.tui.screens.duel import DuelScreen
 from tinytales.tui.screens.place import PlaceScreen
 from tinytales.tui.voices import Voice, measure
 from tinytales.tui.widgets.bars import KeyBar, TopBar
+
+#: A longer name would leave no room for what is said of the voice.
+LONGEST_NAME = 18
 
 
 def megabytes(size: float) -> str:
@@ -78,6 +82,8 @@ Each voice is a tiny model that lives on this machine.
     async def _look(self) -> None:
         self.voices = await asyncio.to_thread(self.tales.find_voices)
         self._fill()
+        if not self.voices:
+            self.query_one("#about", Static).update("No voice was found on this machine.")
 
     def _fill(self) -> None:
         table: DataTable[str] = self.query_one(DataTable)
@@ -90,7 +96,7 @@ Each voice is a tiny model that lives on this machine.
             here = voice.digest and voice.digest == self.tales.narrator.digest
             table.add_row(
                 "●" if here else "×" if voice.trouble else " ",
-                voice.name,
+                shorten(voice.name, LONGEST_NAME),
                 megabytes(voice.size),
                 voice.quantization or "–",
                 f"{speed['tokens_per_second']:,.0f}" if "tokens_per_second" in speed else "–",
@@ -111,14 +117,19 @@ Each voice is a tiny model that lives on this machine.
     @on(DataTable.RowHighlighted)
     def _about(self) -> None:
         voice = self._current()
-        if voice is None:
-            return
-        lines = [str(voice.path)]
-        if voice.trouble:
-            lines.append(voice.trouble)
-        elif voice.parameters:
-            lines.append(f"{voice.parameters / 1e6:.1f} million parameters")
-        self.query_one("#about", Static).update("\n".join(lines))
+        if voice is not None:
+            lines = (str(voice.path), voice.trouble or self._facts(voice))
+            self.query_one("#about", Static).update("\n".join(lines))
+
+    def _facts(self, voice: Voice) -> str:
+        """What the table says, and more: it may have no room for all."""
+        speed = self.tales.memory.speeds.get(voice.digest, {}).get("tokens_per_second", 0)
+        facts = (
+            f"{voice.parameters / 1e6:.1f} million parameters" if voice.parameters else "",
+            megabytes(voice.size) if voice.size else "",
+            f"{speed:,.0f} tokens/s" if speed else "",
+        )
+        return " · ".join(fact for fact in facts if fact)
 
     def _current(self) -> Voice | None:
         row = self.query_one(DataTable).cursor_row

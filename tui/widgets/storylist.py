@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tinytales.library import Entry
+from tinytales.tui.cells import shorten
 
 #: Rows fetched at once: a screenful and its neighbors.
 PAGE = 100
@@ -170,17 +171,11 @@ class StoryList(ScrollView):
         if width >= 56:
             facts = f"{entry.words:>6} words {facts}"
         room = max(4, width - 3 - cell_len(facts))
-        title = entry.title if cell_len(entry.title) <= room else shorten(entry.title, room)
         return Strip(
             [
                 Segment(f"{mark}", base + heart),
                 Segment(f"{love} ", base + heart),
-                Segment(set_cell_size(title, room), base),
+                Segment(set_cell_size(shorten(entry.title, room), room), base),
                 Segment(facts, base + hush),
             ]
         ).adjust_cell_length(width, base)
-
-
-def shorten(text: str, cells: int) -> str:
-    """`text` cut to `cells`, with an ellipsis."""
-    return set_cell_size(text, max(0, cells - 1)).rstrip() + "…"

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -22,6 +22,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tinytales.sentences import split_sentences
+from tinytales.tui.cells import shorten
 from tinytales.wordhelp import forms
 
 #: Lines are no longer than this: the eye finds the next one easily.
@@ -283,7 +284,7 @@ there.
         return Strip([margin, *segments]).adjust_cell_length(width, base)
 
     def _centered(self, text: str, component: str, base: Style) -> list[Segment]:
-        text = set_cell_size(text, self._measure).rstrip() if text else ""
+        text = shorten(text, self._measure)
         space = Segment(" " * ((self._measure - cell_len(text)) // 2), base)
         return [space, Segment(text, self.get_component_rich_style(component))]
 
