@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from tinytales.tui.judging import Judging
     from tinytales.tui.voices import Voice
 
-#: The title of what is said about it; only the last of it stands on the screen.
-LIBRARY = "The library"
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -148,11 +145,8 @@ class TinytalesApp(App[None]):
         """The library has trouble, or was mended."""
         trouble, note = self.shelf.trouble, self.shelf.note
         how = "warning" if trouble else "information"
-        for notice in list(self._notifications):
-            if notice.title == LIBRARY:  # that it is being mended is said until it is
-                self._unnotify(notice)
-        timeout = 600 if self.shelf.mending else 10
-        self.notify(trouble or note, title=LIBRARY, severity=how, timeout=timeout)
+        timeout = 600 if self.shelf.mending else 10  # that it is being mended is said until it is
+        self._notify_anew(trouble or note, title="The library", severity=how, timeout=timeout)
         for place in self._installed_screens.values():
             if isinstance(place, PlaceScreen) and place.is_mounted:
                 place.library_changed()
@@ -181,6 +175,17 @@ class TinytalesApp(App[None]):
     def say(self, error: TinytalesError) -> None:
         """Say what went wrong, and what to do about it."""
         self.notify(error.hint, title=error.message, severity="warning", timeout=8)
+
+    def _notify_anew(self, message: str, *, title: str, **how: Any) -> None:
+        """A notice that takes the place of the one with the same title."""
+        for notice in list(self._notifications):
+            if notice.title == title:
+                self._unnotify(notice)
+        self.notify(message, title=title, **how)
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C: it copies what is selected; many press it to leave."""
+        self._notify_anew("Esc stops a story, Ctrl+Q leaves.", title="Do you want to stop?")
 
     # -- the voice -------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,49 @@ async def test_escape_stops_and_keeps_what_was_told(make_app, until):
         await until(lambda: app.narrator._live.done)
         await pilot.press("escape")
         assert app.screen.PLACE == "make"
+
+
+async def test_escape_before_the_first_word_says_that_it_was_stopped(make_app, until):
+    class Thinking(RehearsalTelling):
+        def __iter__(self):
+            while not self._cancelled:
+                time.sleep(0.01)
+            yield from ()
+
+    class Thinker(Rehearsal):
+        def stream(self, prompt=None, sampling=None):
+            return Thinking(self, prompt, sampling)
+
+    app = make_app(teller=Thinker())
+    async with app.run_test() as pilot:
+        await until(lambda: app.narrator.teller is not None)
+        await pilot.press("enter")
+        await until(lambda: app.page.is_mounted and app.page.mode == "telling")
+        await pilot.press("escape")
+        assert app.page.mode == "resting" and app.page.story is None
+        assert app.page.view.ending == "· stopped here ·"
+        app.shelf.settle()
+        assert app.shelf.library.count() == 0
+
+
+async def test_who_picks_no_word_finds_the_end_where_it_was(make_app, told, until):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await told(pilot)
+        await pilot.press("n")
+        assert app.page.view.ending == ""
+        await pilot.press("escape")
+        assert app.page.mode == "resting" and app.page.view.ending == "✦  The End  ✦"
+
+
+async def test_ctrl_c_says_once_how_one_stops(make_app, told, until):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await told(pilot)
+        await pilot.press("ctrl+c", "ctrl+c")
+        await pilot.pause()
+        assert app.is_running
+        assert ["Ctrl+Q" in notice.message for notice in app._notifications] == [True]
 
 
 async def test_r_tells_another_under_the_first(make_app, told, until):

@@ -101,13 +101,13 @@ class PageScreen(RecitalScreen):
         self._enter("telling")
 
     def action_stop(self) -> None:
-        live = self.narration.live
         self._stop()
-        if live is not None and self.reading.text:
-            self.view.end(ENDINGS[self.story.finish if self.story else "cancelled"])
-        elif self.story is not None:
-            self.view.end(ENDINGS[self.story.finish])
+        self._say_ending()
         self._enter("resting")
+
+    def _say_ending(self) -> None:
+        """How it ended; where nothing was told yet, that it was stopped."""
+        self.view.end(ENDINGS[self.story.finish if self.story is not None else "cancelled"])
 
     def action_leave(self) -> None:
         self.tales.go_back()
@@ -166,6 +166,7 @@ class PageScreen(RecitalScreen):
     def action_leave_mode(self) -> None:
         if self.mode == "choosing":
             self._keep_picked()
+            self._say_ending()
         self._enter("resting")
 
     def action_favorite(self) -> None:
