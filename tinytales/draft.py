@@ -183,7 +183,7 @@ class Draft:
                 self._names.told(told)
 
     def _slips(self) -> bool:
-        """Does the pending sentence invent a word, or stammer one that was asked for?"""
+        """Does the pending sentence invent a word, or stammer?"""
         if not self.sampling.word_help or len(self._refused) >= SLIP_TRIES:
             return False
         asked = (*self.prompt.words, *WORD.findall(f"{self.prompt.summary} {self.text}"))

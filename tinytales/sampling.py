@@ -41,7 +41,7 @@ class Sampling:
         loop_guard: no run of twelve tokens is told a third time.
         max_words: end with the first whole sentence after so many words; 0 leaves it to the model.
         word_help: gently raise asked-for words that are not told yet, and tell a sentence again
-            that invents a word or stammers one that was asked for.
+            that invents a word or stammers.
         name_help: lower names that nobody was introduced by, so that heroes keep theirs.
         seed: same seed, same story; None draws one.
 

@@ -83,7 +83,8 @@ def test_a_word_told_twice_in_a_row_is_a_stammer() -> None:
     for text in ("a brave brave cat", "She was brave and brave.", "a brave, brave cat"):
         assert stammers(["brave"], text)
     assert stammers(["mend"], "a mending mending room")
-    assert not stammers(["brave"], "The brave cat met a brave dog.")
+    assert stammers([], "The sticky sticky stick.")
+    assert not stammers(["brave"], "The brave cat met a brave dog. Beep beep!")
 
 
 def test_the_end_is_held_for_a_while_and_not_for_ever() -> None:
