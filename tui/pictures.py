@@ -143,11 +143,11 @@ def grading(app: TinytalesApp) -> None:
 
 GRADING: list[Step] = [graded, "f5", 0.5, grading, 1.0, "down"]
 WISHES: list[Step] = [
-    lambda app: app.screen._write("hero", "a little fox"),
-    lambda app: app.screen._write("place", "by the river"),
-    lambda app: app.screen._write("word1", "lantern"),
-    lambda app: app.screen._write("word2", "climb"),
-    lambda app: app.screen._write("word3", "windy"),
+    lambda app: app.screen._write("hero", "a little cat"),
+    lambda app: app.screen._write("place", "in the garden"),
+    lambda app: app.screen._write("word1", "apple"),
+    lambda app: app.screen._write("word2", "share"),
+    lambda app: app.screen._write("word3", "red"),
 ]
 SCENES: dict[str, tuple[str, list[Step]]] = {
     "make": ("day", [*WISHES, 0.1]),
