@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinytales.errors import BundleError
+from tinytales.paths import replace_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -104,9 +105,7 @@ def write_bundle_manifest(folder: Path, manifest: Manifest) -> Path:
     }
     data = {"format_version": FORMAT_VERSION} | asdict(manifest) | {"files": files}
     path = folder / MANIFEST
-    beside = path.with_suffix(".json.tmp")
-    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.replace(path)
+    replace_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     return path
 
 

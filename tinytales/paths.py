@@ -6,11 +6,12 @@
 
 The folders are those of the platform (XDG, Library, AppData). TINYTALES_DATA_DIR or `override`
 (the flag --data-dir) puts all three into one folder, so that everything fits on a stick. Asking for
-a folder does not create it; `make` does, when something is written.
+a folder does not create it; `make` does, when something is written; `replace_text` writes it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def make(folder: Path) -> Path:
             hint=f"choose another with --data-dir or {ENVIRONMENT}",
         ) from error
     return folder
+
+
+def replace_text(path: Path, text: str, errors: str = "strict") -> None:
+    """Write `text` (UTF-8) beside `path`, then rename: it is the old file or the new one, whole.
+
+    Raises:
+        OSError: it cannot be written. The old file is whole, and nothing is left beside it.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(text, encoding="utf-8", errors=errors)
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            beside.unlink(missing_ok=True)
 
 
 def _one_folder() -> Path | None:

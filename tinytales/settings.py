@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import textwrap
 import tomllib
 from dataclasses import Field, dataclass, field, fields
@@ -146,7 +145,7 @@ def save(settings: Settings, path: str | Path | None = None) -> Path:
     Raises:
         TinytalesError: the folder or the file cannot be written.
     """
-    from tinytales.paths import make
+    from tinytales.paths import make, replace_text
 
     path = settings_path() if path is None else Path(path)
     make(path.parent)
@@ -155,13 +154,9 @@ def save(settings: Settings, path: str | Path | None = None) -> Path:
     except SettingsError:
         with contextlib.suppress(OSError):
             path.replace(path.with_name(path.name + ".broken"))
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(to_toml(settings), encoding="utf-8")
-        beside.replace(path)
+        replace_text(path, to_toml(settings))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise TinytalesError(
             f"the settings cannot be written to {path}: {error.strerror}",
             hint="the old ones are kept; check the disk and the folder's permissions",

@@ -45,9 +45,13 @@ def forms(word: str) -> list[str]:
     return [word, *irregular, *regular]
 
 
+def _words(text: str) -> list[str]:
+    return [word.lower().replace("’", "'") for word in WORD.findall(text)]
+
+
 def missing_words(words: Sequence[str], text: str) -> list[str]:
     """Those of `words` that `text` tells in none of their forms."""
-    told_words = [word.lower().replace("’", "'") for word in WORD.findall(text)]
+    told_words = _words(text)
     return [word for word in words if not told(word, told_words)]
 
 
@@ -73,7 +77,8 @@ class WordHelp:
         """`encode` gives the tokens of a text without special tokens."""
         self._encode = encode
         self._forms = {word: frozenset(forms(word)) for word in words}
-        self._last = ""
+        self._lately = dict.fromkeys(words, 0)  # times told in the last sentence
+        self._looked_for: tuple[str, list[str]] | None = None
         self.missing = list(words)
         self.sentences = 0
         self._wanted_end_at: int | None = None
@@ -83,11 +88,13 @@ class WordHelp:
         """A sentence was told: strike off its words, and raise the others a little more."""
         self.missing = missing_words(self.missing, text)
         self.sentences += 1
-        self._last = text
+        self._looked_for = None
+        heard = _words(text)
+        self._lately = {word: self._times(word, heard) for word in self._forms}
 
     def holds_end(self, wants_end: bool, pending: str) -> bool:
         """Is the end held back? `wants_end`: the end is what the model would say next."""
-        missing = missing_words(self.missing, pending)
+        missing = self._still_missing(pending)
         if not missing:
             return False
         if wants_end and self._wanted_end_at is None:
@@ -98,21 +105,34 @@ class WordHelp:
     def bias(self, pending: str, word_tokens: Sequence[int]) -> dict[int, float]:
         """Token -> nats to add. `word_tokens` spell the last word, `pending` is untold text."""
         raises: dict[int, float] = {}
+        if not self._forms:
+            return raises
         amount = min(MOST_RAISE, FIRST_RAISE + RAISE_PER_SENTENCE * self.sentences)
         if self._wanted_end_at is not None:
             amount = MOST_RAISE
-        for word in missing_words(self.missing, pending):
+        for word in self._still_missing(pending):
             for spelling in self._spell(word):
                 raises[spelling[0]] = max(raises.get(spelling[0], 0.0), amount)
                 done = len(word_tokens)
                 if 0 < done < len(spelling) and list(word_tokens) == spelling[:done]:
                     raises[spelling[done]] = SPELL_ON
-        lately = [word.lower() for word in WORD.findall(f"{self._last} {pending}")]
-        for word, ways in self._forms.items():
-            times = sum(heard in ways for heard in lately)
+        heard = _words(pending)
+        for word, before in self._lately.items():
+            times = before + self._times(word, heard)
             for spelling in self._spell(word) if times else ():
                 raises[spelling[0]] = raises.get(spelling[0], 0.0) - TOO_OFTEN * times
         return raises
+
+    def _still_missing(self, pending: str) -> list[str]:
+        """Those that neither the told text nor `pending` tells; both questions of a token ask."""
+        if not self.missing:
+            return []
+        if self._looked_for is None or self._looked_for[0] != pending:
+            self._looked_for = pending, missing_words(self.missing, pending)
+        return self._looked_for[1]
+
+    def _times(self, word: str, heard: Sequence[str]) -> int:
+        return sum(one in self._forms[word] for one in heard)
 
     def _spell(self, word: str) -> list[list[int]]:
         """Token sequences of the word itself and, where one token says them, of its other forms."""

@@ -16,7 +16,7 @@ from tinytales.prompt import StoryPrompt
 from tinytales.sampling import Sampling
 from tinytales.story import Story
 from tinytales.storyteller import Storyteller
-from tinytales.wordhelp import missing_words
+from tinytales.wordhelp import missing_words, stammers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Told:
         words: share of the asked-for words that were told, in any regular form.
         exact: the same, in the very form that was asked for.
         ended: share of stories that the model closed by itself.
+        stammered: share of stories with a word twice in a row (`wordhelp.stammers`).
         length: median words of a story.
     """
 
@@ -34,6 +35,7 @@ class Told:
     words: float
     exact: float
     ended: float
+    stammered: float
     length: float
 
     def to_dict(self) -> dict[str, float]:
@@ -67,5 +69,6 @@ def count_told(stories: Sequence[Story]) -> Told:
         words=told / max(1, asked),
         exact=exact / max(1, asked),
         ended=sum(story.finish == "end" for story in stories) / len(stories),
+        stammered=sum(stammers(s.prompt.words, s.text) for s in stories) / len(stories),
         length=statistics.median(story.words for story in stories),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tinytales.errors import TinytalesError
 from tinytales.library import Library
+from tinytales.paths import replace_text
 from tinytales.story import Story
 
 FOLDER = "told-meanwhile"
@@ -25,11 +26,9 @@ class Meanwhile:
 
     def keep(self, story: Story) -> None:
         """Write a story as far as it is told; the same file again with every sentence."""
-        beside = self._folder / f"{story.id}.tmp"
         with contextlib.suppress(OSError):  # it waits in the memory of the app all the same
             self._folder.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(story.to_dict()), encoding="utf-8")
-            beside.replace(beside.with_suffix(".json"))
+            replace_text(self._folder / f"{story.id}.json", json.dumps(story.to_dict()))
 
     def hand_over(self, library: Library) -> None:
         """Give the library what it does not know yet. Files that cannot be read stay.

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from tinytales.paths import data_dir, replace_text
+
 FILE = "app.json"
 
 
@@ -32,8 +34,6 @@ class Memory:
     @classmethod
     def load(cls, path: Path | None = None) -> Memory:
         if path is None:
-            from tinytales.paths import data_dir
-
             path = data_dir() / FILE
         memory = cls(path=path)
         with contextlib.suppress(OSError, ValueError, RecursionError):
@@ -48,8 +48,6 @@ class Memory:
         if self.path is None:
             return
         data: dict[str, Any] = {k: v for k, v in asdict(self).items() if k != "path"}
-        beside = self.path.with_suffix(".tmp")
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(data, indent=1), encoding="utf-8")
-            beside.replace(self.path)
+            replace_text(self.path, json.dumps(data, indent=1))

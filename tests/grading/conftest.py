@@ -17,6 +17,17 @@ from tinytales.grading import Desk
 from tinytales.grading.sources import story_of
 from tinytales.story import Story
 
+#: A rubric of a user's own.
+OWN = """
+name = "kind"
+version = 3
+about = "Is it kind?"
+assessment = "Read this: {fenced} What do you think?"
+grades = "Grade it."
+[criteria]
+kindness = "are they kind to each other"
+"""
+
 
 @pytest.fixture
 def server() -> Iterator[JudgeServer]:

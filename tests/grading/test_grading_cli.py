@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from conftest import OWN
 from judge_server import JudgeServer
 
 from tinytales.cli.main import run
@@ -176,17 +177,6 @@ def test_the_queue_waits_and_is_emptied(server: JudgeServer, file: str, capsys: 
     capsys.readouterr()
     with Desk() as desk:
         assert desk.waiting() == [] and len(desk.scores()) == 3
-
-
-OWN = """
-name = "kind"
-version = 3
-about = "Is it kind?"
-assessment = "Read this: {fenced} What do you think?"
-grades = "Grade it."
-[criteria]
-kindness = "are they kind to each other"
-"""
 
 
 @pytest.mark.allow_loopback

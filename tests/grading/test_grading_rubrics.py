@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from conftest import OWN
 
 from tinytales.errors import SettingsError, UsageError
 from tinytales.grading import plan, report, rubric, sources, suite
@@ -17,15 +18,6 @@ from tinytales.library import Library
 from tinytales.story import Story
 
 Tales = Callable[..., list[Story]]
-OWN = """
-name = "kind"
-version = 3
-about = "Is it kind?"
-assessment = "Read this: {fenced} What do you think?"
-grades = "Grade it."
-[criteria]
-kindness = "are they kind to each other"
-"""
 
 
 @pytest.mark.parametrize("name", rubric.BUILT_IN)

@@ -266,9 +266,9 @@ async def test_two_apps_on_one_library(make_app, told, until, tmp_path):
     other.close()
 
 
-async def test_stories_are_told_while_a_damaged_library_is_mended(
-    make_app, until, shelf, tmp_path, monkeypatch
-):
+@pytest.fixture
+def mending(shelf, tmp_path, monkeypatch):
+    """A damaged library, and the event that its mending waits for."""
     mend, go_on = salvage.salvage, threading.Event()
     monkeypatch.setattr("tinytales.library.opening.PATIENCE", 0)
     monkeypatch.setattr(salvage, "salvage", lambda path: go_on.wait(20) and mend(path))
@@ -276,6 +276,11 @@ async def test_stories_are_told_while_a_damaged_library_is_mended(
     path = tmp_path / "data" / FILE
     with path.open("r+b") as file:
         file.write(bytes(100))
+    return path, go_on
+
+
+async def test_stories_are_told_while_a_damaged_library_is_mended(make_app, until, mending):
+    path, go_on = mending
     app = make_app(shelf=Shelf.open(path))
     async with app.run_test() as pilot:
         await until(lambda: any("being mended" in n.message for n in app._notifications))
@@ -305,15 +310,9 @@ async def test_stories_are_told_while_a_damaged_library_is_mended(
 
 
 async def test_who_leaves_during_the_mending_finds_everything_if_it_is_soon_done(
-    make_app, until, shelf, tmp_path, monkeypatch
+    make_app, until, mending
 ):
-    mend, go_on = salvage.salvage, threading.Event()
-    monkeypatch.setattr("tinytales.library.opening.PATIENCE", 0)
-    monkeypatch.setattr(salvage, "salvage", lambda path: go_on.wait(20) and mend(path))
-    shelf.close()
-    path = tmp_path / "data" / FILE
-    with path.open("r+b") as file:
-        file.write(bytes(100))
+    path, go_on = mending
     app = make_app(shelf=Shelf.open(path))
     async with app.run_test() as pilot:
         await until(lambda: any("being mended" in n.message for n in app._notifications))

@@ -116,7 +116,8 @@ def _stories(model: Path | None, count: int, against: Path | None, as_json: bool
         f = figures[name]
         print(
             f"{name:<20}  words told {f['words']:.1%} (very form {f['exact']:.1%})  "
-            f"ended by themselves {f['ended']:.1%}  median length {f['length']:.0f} words"
+            f"ended by themselves {f['ended']:.1%}  stammered {f['stammered']:.1%}  "
+            f"median length {f['length']:.0f} words"
         )
     if "by heart" in figures:
         from tinytales.train.memorization import summary

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytales.cli.grade_options import Asking
+from tinytales.paths import replace_text
 
 if TYPE_CHECKING:
     from tinytales.grading import Desk
@@ -127,18 +128,15 @@ def write(
 
     if out is not None:
         lines = (json.dumps(score.to_dict(), ensure_ascii=False) + "\n" for score in scores)
-        _beside(out, "".join(lines))
+        _write(out, "".join(lines))
     if made is not None:
         for path in reports or ():
-            _beside(path, FORMS[path.suffix](made))
+            _write(path, FORMS[path.suffix](made))
 
 
-def _beside(path: Path, text: str) -> None:
-    """Written beside and renamed."""
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    replace_text(path, text)
     say(f"wrote {path}")
 
 

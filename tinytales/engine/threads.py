@@ -34,7 +34,7 @@ def usable_cores() -> int:
 
 def best_threads(bundle: Bundle, open_with: Callable[[int], Engine]) -> int:
     """The remembered count for `bundle` here, or a measured one."""
-    from tinytales.paths import cache_dir
+    from tinytales.paths import cache_dir, replace_text
 
     cores = usable_cores()
     if cores == 1:
@@ -50,11 +50,9 @@ def best_threads(bundle: Bundle, open_with: Callable[[int], Engine]) -> int:
     if isinstance(found, int) and 1 <= found <= cores:
         return found
     best = measure_threads(open_with, min(cores, MOST))
-    beside = path.with_name(f"{FILE}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(known | {key: best}, indent=1), encoding="utf-8")
-        beside.replace(path)
+        replace_text(path, json.dumps(known | {key: best}, indent=1))
     except OSError:
         pass  # a read-only home: it is measured again next time
     return best

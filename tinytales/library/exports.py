@@ -6,9 +6,7 @@ tinytales library export last --format booklet
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +16,7 @@ from pathlib import Path
 from tinytales.errors import LibraryError, TinytalesError, UsageError, nearest
 from tinytales.library.booklet import as_booklet, as_html
 from tinytales.library.tale import Tale
+from tinytales.paths import replace_text
 from tinytales.prompt import clean
 from tinytales.story import Story
 
@@ -38,17 +37,13 @@ def export(tales: Sequence[Tale], format: str, path: str | Path) -> Path:
     content = render(tales, format)
     if path.is_dir():
         raise LibraryError(f"{path} is a folder", hint=f"name a file: {path / 'stories.html'}")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             # A link, a pipe or a device is written to, never replaced.
             path.write_text(content, encoding="utf-8", errors="replace")
             return path
-        beside.write_text(content, encoding="utf-8", errors="replace")
-        beside.replace(path)
+        replace_text(path, content, errors="replace")
     except (OSError, ValueError) as error:
-        with contextlib.suppress(OSError, ValueError):
-            beside.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise LibraryError(
             f"{path} cannot be written: {reason}", hint="choose another folder or name"
